@@ -1,0 +1,1 @@
+//! Runs the whole chain, measures it, and holds the tests that need several roles.

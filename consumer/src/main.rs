@@ -1,0 +1,3 @@
+//! The `consumer` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Takes live streams in, keeps them, and answers each consumer with the newest bytes that it lacks.

@@ -1,0 +1,3 @@
+//! The `distributor` command.
+
+fn main() {}

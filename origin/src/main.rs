@@ -1,0 +1,3 @@
+//! The `origin` command.
+
+fn main() {}

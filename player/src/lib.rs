@@ -1,0 +1,1 @@
+//! Shows a stream: buffers its bytes and hands them to a player.

@@ -1,0 +1,3 @@
+//! The `player` command.
+
+fn main() {}

@@ -1,0 +1,40 @@
+//! Every bound of the wire, with the reason for its value.
+
+/// One past the last usable offset: the last one is 2^63 - 2, so that a half-open end still fits
+/// in the signed 64 bits of a file offset.
+pub const OFFSET_END_MAX: u64 = (1 << 63) - 1;
+
+/// Ranges in one `Content-Range` or `Have`. 128 of them are about 5 KB of header at worst; a
+/// sender that holds more leaves out the oldest.
+pub const RANGES_MAX: usize = 128;
+
+/// Ranges that are parsed before the rest is refused: a peer may say a little too much, but not
+/// make us sort a megabyte.
+pub const RANGES_PARSED_MAX: usize = 1024;
+
+/// Segments of a stream's name.
+pub const NAME_SEGMENTS_MAX: usize = 4;
+
+/// Bytes of one segment of a name: a directory entry with room for a suffix.
+pub const NAME_SEGMENT_BYTES_MAX: usize = 64;
+
+/// Seconds that a request may ask to wait (`Prefer: wait=`); more is cut to this.
+pub const WAIT_SECONDS_MAX: u32 = 300;
+
+/// Newest bytes of a run that a one-part reply carries when the request names no `limit`.
+pub const PART_BYTES_DEFAULT: u64 = 1 << 20;
+
+/// Bytes of one part of a continuous reply: a new byte never waits behind more than these.
+pub const PART_BYTES_MAX: u64 = 256 << 10;
+
+/// Bytes of a part's head in a multipart body; ours are about 150.
+pub const PART_HEAD_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of a token that names an origin (`Origin-Id`).
+pub const ORIGIN_ID_BYTES_MAX: usize = 128;
+
+/// The last position of a range that asks to follow the live edge: 2^53 - 1 (RFC 8673, section 2.3).
+pub const LIVE_LAST_POSITION: u64 = (1 << 53) - 1;
+
+const _: () = assert!(RANGES_MAX <= RANGES_PARSED_MAX);
+const _: () = assert!(PART_BYTES_MAX <= PART_BYTES_DEFAULT);

@@ -1,0 +1,190 @@
+//! What a GET may ask for in its query: where to begin, what to do when behind, how far back.
+
+use std::{fmt::Write, str::FromStr};
+
+/// Options of a delivery, as the query says them. Unknown keys are ignored, as URLs go; a known
+/// key with a value that means nothing is an error.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Delivery {
+    /// `from=`: where a plain reply begins.
+    pub from: From,
+    /// `behind=`: what happens to a plain consumer that is slower than the stream.
+    pub behind: Behind,
+    /// `backfill=`: how far back a continuous native reply goes.
+    pub backfill: Backfill,
+    /// `limit=`: most bytes of a one-part native reply.
+    pub limit: Option<u64>,
+}
+
+/// Where a plain delivery begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum From {
+    /// At the live edge.
+    #[default]
+    Live,
+    /// At the first byte kept.
+    Start,
+    /// At this offset.
+    Offset(u64),
+}
+
+/// What happens to a plain consumer that is slower than the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Behind {
+    /// It is served from the disk copy: late, but without a hole.
+    #[default]
+    Lag,
+    /// It is moved to the live edge.
+    Skip,
+    /// It is cut.
+    Close,
+}
+
+/// How far back a continuous native delivery fills what was missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Backfill {
+    /// Not at all: new bytes only.
+    None,
+    /// What is in memory.
+    #[default]
+    Ring,
+    /// Everything that is held.
+    All,
+}
+
+/// Why a query cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}={value} is not understood; expected {expected}")]
+pub struct QueryError {
+    key: &'static str,
+    value: String,
+    expected: &'static str,
+}
+
+impl Delivery {
+    /// Read a query (without its `?`).
+    ///
+    /// # Errors
+    ///
+    /// A known key has a value that means nothing.
+    pub fn parse(query: &str) -> Result<Self, QueryError> {
+        let mut delivery = Self::default();
+        for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            match key {
+                "from" => delivery.from = parse("from", value, "live, start or an offset")?,
+                "behind" => delivery.behind = parse("behind", value, "lag, skip or close")?,
+                "backfill" => delivery.backfill = parse("backfill", value, "none, ring or all")?,
+                "limit" => {
+                    delivery.limit = Some(parse("limit", value, "a number of bytes above 0")?);
+                }
+                _ => {}
+            }
+        }
+        if delivery.limit == Some(0) {
+            let (value, expected) = ("0".into(), "a number of bytes above 0");
+            return Err(QueryError { key: "limit", value, expected });
+        }
+        Ok(delivery)
+    }
+
+    /// As a query, with its `?`; empty where everything is as it is by default.
+    #[must_use]
+    pub fn to_query(&self) -> String {
+        let mut query = String::new();
+        let mut put = |key: &str, value: String| {
+            let mark = if query.is_empty() { '?' } else { '&' };
+            // Writing to a String cannot fail.
+            let _ = write!(query, "{mark}{key}={value}");
+        };
+        match self.from {
+            From::Live => {}
+            From::Start => put("from", "start".into()),
+            From::Offset(offset) => put("from", offset.to_string()),
+        }
+        match self.behind {
+            Behind::Lag => {}
+            Behind::Skip => put("behind", "skip".into()),
+            Behind::Close => put("behind", "close".into()),
+        }
+        match self.backfill {
+            Backfill::Ring => {}
+            Backfill::None => put("backfill", "none".into()),
+            Backfill::All => put("backfill", "all".into()),
+        }
+        if let Some(limit) = self.limit {
+            put("limit", limit.to_string());
+        }
+        query
+    }
+}
+
+fn parse<T: FromStr>(
+    key: &'static str,
+    value: &str,
+    expected: &'static str,
+) -> Result<T, QueryError> {
+    value.parse().map_err(|_| QueryError { key, value: value.chars().take(60).collect(), expected })
+}
+
+impl FromStr for From {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "live" => Ok(Self::Live),
+            "start" => Ok(Self::Start),
+            offset => offset.parse().map(Self::Offset).map_err(|_| ()),
+        }
+    }
+}
+
+impl FromStr for Behind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "lag" => Ok(Self::Lag),
+            "skip" => Ok(Self::Skip),
+            "close" => Ok(Self::Close),
+            _ => Err(()),
+        }
+    }
+}
+
+impl FromStr for Backfill {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "none" => Ok(Self::None),
+            "ring" => Ok(Self::Ring),
+            "all" => Ok(Self::All),
+            _ => Err(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_parsed_as_it_is_printed() {
+        for query in ["", "?from=start", "?from=7&behind=skip&backfill=all&limit=4096"] {
+            let delivery = Delivery::parse(query.trim_start_matches('?')).unwrap();
+            assert_eq!(delivery.to_query(), query);
+        }
+        assert_eq!(Delivery::parse("unknown=1&&x").unwrap(), Delivery::default());
+    }
+
+    #[test]
+    fn a_known_key_with_a_senseless_value_says_what_was_expected() {
+        let error = Delivery::parse("behind=never").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "behind=never is not understood; expected lag, skip or close"
+        );
+        assert!(Delivery::parse("limit=0").is_err());
+        assert!(Delivery::parse("from=-30s").is_err());
+    }
+}
