@@ -1,0 +1,84 @@
+//! Every bound of the distributor's HTTP side that is no setting, with the reason for its value.
+//! The store's own are in `store/limits.rs`; what an operator may choose is in [`Config`](crate::Config).
+
+use std::time::Duration;
+
+/// Header fields of one request; more are 431. Ours and curl's have about ten, a browser's twenty.
+pub const HEADER_FIELDS_MAX: usize = 64;
+
+/// Bytes of one request's head; more are 431. Room for a `Content-Range` of 128 runs three times
+/// over, and what an idle or malicious connection can make us keep.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes of a request's target; more are 414. A name has at most 259, the rest is the query.
+pub const TARGET_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes that hyper gathers for a connection before it stops asking the body for more, and the
+/// most it reads at once. Small, so that a consumer that stopped reading hides little of a live
+/// stream from newest-first.
+pub const HYPER_BUFFER_BYTES: usize = 16 << 10;
+
+/// Unsent bytes in the kernel at which a socket counts as full (`TCP_NOTSENT_LOWAT`): bytes past
+/// this are better kept here, where newer ones can still go first.
+pub const UNSENT_BYTES_MAX: u32 = 16 << 10;
+
+/// Most bytes handed to hyper in one frame: large enough that a fast link is not bound by calls,
+/// small enough that a slow one has little in flight that has become old.
+pub const FRAME_BYTES_MAX: usize = 64 << 10;
+
+/// A frame of a request's body smaller than this is copied out of the buffer it was read into:
+/// kept as it is, each would hold on to a whole read buffer.
+pub const COPY_BYTES_MAX: usize = 8 << 10;
+
+/// Bytes of a chunk that is checked before it is kept, for its digest or because it overlaps what
+/// is held. It waits in memory meanwhile.
+pub const CHECKED_CHUNK_BYTES_MAX: u64 = 16 << 20;
+
+/// How long a chunk waits for room among the chunks that are being checked, before it is refused.
+pub const CHECKED_ROOM_WAIT: Duration = Duration::from_secs(5);
+
+/// Bytes of a refused body that are read and dropped, so that the sender comes to the answer.
+pub const DRAIN_BYTES_MAX: u64 = 1 << 20;
+
+/// How long that may take.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Bytes of the live edge that a native consumer may be behind before it is moved to the newest:
+/// a quarter of a second at 8 Mbit/s, and what a healthy link has in flight.
+pub const NEWEST_JUMP_BYTES: u64 = 256 << 10;
+
+/// Bytes of one part of older bytes while the stream is live: a new byte waits behind no more.
+pub const LIVE_PART_BYTES_MAX: u64 = 64 << 10;
+
+/// Ranges of one request that are answered; more are 416. Real clients ask for one to three.
+pub const RANGES_ANSWERED_MAX: usize = 16;
+
+/// Ranges that are looked at at all.
+pub const RANGES_READ_MAX: usize = 4_096;
+
+/// A range whose last byte is at least so far beyond the end asks to follow the stream (RFC 8673).
+/// Its examples use 10^12; no stream grows by half a terabyte while a request is on its way.
+pub const FOLLOW_DISTANCE_MIN: u64 = 1 << 39;
+
+/// Bytes of a `Content-Type` that is kept.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
+
+/// Pause after a failed accept: out of descriptors is not cured by trying faster.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Descriptors kept from connections, for segments, journals and directories.
+pub const DESCRIPTORS_RESERVED: u64 = 256;
+
+/// How long the kernel waits on a silent connection before it asks whether the peer is there.
+pub const TCP_PROBE_AFTER: Duration = Duration::from_secs(30);
+
+/// How long between such questions; three without an answer end the connection.
+pub const TCP_PROBE_EVERY: Duration = Duration::from_secs(10);
+
+/// Seconds after which a request refused for want of room may come again.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(HYPER_BUFFER_BYTES >= HEAD_BYTES_MAX, "hyper parses a head from its buffer");
+const _: () = assert!(LIVE_PART_BYTES_MAX <= freshet_protocol::limits::PART_BYTES_MAX);
+const _: () = assert!(LIVE_PART_BYTES_MAX <= NEWEST_JUMP_BYTES);
