@@ -82,3 +82,6 @@ const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(HYPER_BUFFER_BYTES >= HEAD_BYTES_MAX, "hyper parses a head from its buffer");
 const _: () = assert!(LIVE_PART_BYTES_MAX <= freshet_protocol::limits::PART_BYTES_MAX);
 const _: () = assert!(LIVE_PART_BYTES_MAX <= NEWEST_JUMP_BYTES);
+
+/// How often retention and free space are looked after.
+pub const TEND_EVERY: Duration = Duration::from_secs(5);

@@ -55,6 +55,19 @@ impl ByteRange {
         }
     }
 
+    /// The one byte at `offset`, which must be a usable one: a larger one is taken for the last.
+    #[must_use]
+    pub const fn byte(offset: u64) -> Self {
+        let start = if offset < OFFSET_END_MAX { offset } else { OFFSET_END_MAX - 1 };
+        Self { start, end: start + 1 }
+    }
+
+    /// All from the first byte of the two to the last one.
+    #[must_use]
+    pub fn through(self, other: Self) -> Self {
+        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+
     /// The bytes from `first` to `last`, both included, as the wire writes them.
     ///
     /// # Errors

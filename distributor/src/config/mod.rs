@@ -57,7 +57,7 @@ pub struct StoreConfig {
     #[arg(long, env = "FRESHET_MEMORY_BYTES", value_parser = bytes, default_value = "512MiB", value_name = "SIZE")]
     pub memory_bytes: u64,
     /// Size of one segment file of the disk copy.
-    #[arg(long, env = "FRESHET_SEGMENT_BYTES", value_parser = bytes, default_value = "64MiB", value_name = "SIZE")]
+    #[arg(long, env = "FRESHET_SEGMENT_BYTES", value_parser = bytes, default_value = "16MiB", value_name = "SIZE")]
     pub segment_bytes: u64,
     /// Bytes of each stream kept on disk, oldest dropped first. Without it: all.
     #[arg(long, env = "FRESHET_RETAIN_BYTES", value_parser = bytes, value_name = "SIZE")]
@@ -65,7 +65,11 @@ pub struct StoreConfig {
     /// Age at which bytes on disk are dropped. Without it: never.
     #[arg(long, env = "FRESHET_RETAIN_AGE", value_parser = duration, value_name = "DURATION")]
     pub retain_age: Option<Duration>,
-    /// Free space on the disk below which the oldest bytes are dropped.
+    /// Free space on the disk below which the oldest segments of all streams are dropped. Without it:
+    /// nothing is dropped for want of space.
+    #[arg(long, env = "FRESHET_RETAIN_FREE_BYTES", value_parser = bytes, value_name = "SIZE")]
+    pub retain_free_bytes: Option<u64>,
+    /// Free space on the disk below which no more bytes are taken in (507).
     #[arg(long, env = "FRESHET_MIN_FREE_BYTES", value_parser = bytes, default_value = "64MiB", value_name = "SIZE")]
     pub min_free_bytes: u64,
     /// Streams at once, finished ones that are still kept included.

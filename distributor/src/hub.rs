@@ -1,0 +1,179 @@
+//! The only door to the store: publish, follow, catalogue. HTTP, and whatever is spoken beside it,
+//! come through here.
+//!
+//! ```text
+//!   http ──▶ hub ──▶ store
+//! ```
+
+use std::{io, sync::Arc, time::Duration};
+
+use freshet_protocol::{Catalogue, ETagList, Sha256Digest, StreamName};
+use tokio::{
+    task::spawn_blocking,
+    time::{interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::StoreConfig,
+    limits::TEND_EVERY,
+    store::{self, CreateError, Shared, Store},
+};
+
+pub use crate::store::OpenError;
+pub(crate) use crate::store::{
+    Follower, OriginKey, Publisher, Read, ReadError, Stream, WriteError,
+};
+
+/// The streams of this distributor. A handle: clones are the same.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    store: Arc<Store>,
+}
+
+/// What a request says of itself before it may publish.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    /// Who writes.
+    pub(crate) origin: OriginKey,
+    /// The media type, if the request tells it.
+    pub(crate) content_type: Option<String>,
+    /// `If-Match`.
+    pub(crate) if_match: Option<ETagList>,
+    /// `If-None-Match`.
+    pub(crate) if_none_match: Option<ETagList>,
+}
+
+/// Why a request may not publish.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum PublishError {
+    #[error("If-Match or If-None-Match is not fulfilled")]
+    Precondition,
+    #[error("there are {max} streams already; delete one, or allow more with --streams-max")]
+    TooManyStreams { max: usize },
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("the data directory cannot be written")]
+    Store(#[source] io::Error),
+}
+
+impl Hub {
+    /// Open the streams of `config`; see [`Store::open`].
+    ///
+    /// # Errors
+    ///
+    /// The data directory cannot be used.
+    pub fn open(config: StoreConfig) -> Result<Self, OpenError> {
+        Ok(Self { store: Arc::new(Store::open(config)?) })
+    }
+
+    /// The stream of that name, once it is recovered. Cancel safe.
+    pub(crate) async fn find(&self, name: &StreamName) -> Option<Arc<Stream>> {
+        self.store.find(name).await
+    }
+
+    /// The stream of that name as soon as there is one, for at most `wait`. Cancel safe.
+    pub(crate) async fn wait_for(&self, name: &StreamName, wait: Duration) -> Option<Arc<Stream>> {
+        let found = async {
+            let mut created = self.store.created();
+            loop {
+                created.borrow_and_update();
+                if let Some(stream) = self.find(name).await {
+                    return Some(stream);
+                }
+                // The sender lives in the store: it cannot be gone.
+                created.changed().await.ok()?;
+            }
+        };
+        timeout(wait, found).await.ok().flatten()
+    }
+
+    /// Publish to the stream of that name, which is made if it is missing.
+    ///
+    /// A stream that another origin holds the lease of can still be published to with bytes that
+    /// are held: they are compared.
+    ///
+    /// # Errors
+    ///
+    /// A condition is not fulfilled, or there is no room.
+    pub(crate) async fn publish(
+        &self,
+        name: &StreamName,
+        claim: Claim,
+    ) -> Result<Publisher, PublishError> {
+        let found = self.find(name).await;
+        let etag = found.as_deref().map(Stream::etag);
+        let matches = |list: &ETagList| etag.is_some_and(|etag| list.matches_strong(etag));
+        if claim.if_match.as_ref().is_some_and(|list| !matches(list))
+            || claim.if_none_match.as_ref().is_some_and(matches)
+        {
+            return Err(PublishError::Precondition);
+        }
+        let store = Arc::clone(&self.store);
+        let (name, content_type) = (name.clone(), claim.content_type);
+        let (stream, created) = match found {
+            Some(stream) => (stream, false),
+            // A new number is written to the disk.
+            None => spawn_blocking(move || store.create(&name, content_type))
+                .await
+                .map_err(|error| PublishError::Store(io::Error::other(error)))??,
+        };
+        stream.ready().await;
+        Ok(Publisher::new(stream, claim.origin, created)?)
+    }
+
+    /// Follow a stream; counts as a consumer until dropped.
+    pub(crate) fn follow(&self, stream: &Arc<Stream>) -> Follower {
+        Follower::new(stream)
+    }
+
+    /// SHA-256 of the whole stream; `None` while it is not complete or has holes.
+    pub(crate) async fn digest(&self, stream: &Arc<Stream>) -> Option<Sha256Digest> {
+        store::digest(stream).await
+    }
+
+    /// Remove a stream; false where there is none. Its name is free at once.
+    ///
+    /// # Errors
+    ///
+    /// Its files could not be removed.
+    pub(crate) async fn delete(&self, name: &StreamName) -> io::Result<bool> {
+        self.store.delete(name).await
+    }
+
+    /// All streams, by number.
+    pub(crate) fn catalogue(&self) -> Catalogue {
+        self.store.catalogue()
+    }
+
+    /// Counters and settings of the store.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        self.store.shared()
+    }
+
+    /// Keep the store in order until `shutdown`: retention and free space, every few seconds.
+    pub(crate) async fn tend(&self, shutdown: CancellationToken) {
+        let mut ticks = interval(TEND_EVERY);
+        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            let store = Arc::clone(&self.store);
+            if let Err(error) = spawn_blocking(move || store.tend()).await {
+                tracing::error!(%error, "tending the store failed");
+            }
+        }
+    }
+
+    /// Wait until all that was taken in is on the disk. Call it when no request is left.
+    pub(crate) async fn settle(&self) {
+        self.store.settle().await;
+    }
+}
+
+impl From<CreateError> for PublishError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::TooMany { max } => Self::TooManyStreams { max },
+            CreateError::Disk(error) => Self::Store(error),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The reading end of a stream: a cursor of somebody's own over what all share.
+//!
+//! From the ring without a copy and without waiting; what has left the ring comes from the disk,
+//! verified. No task and no queue a reader: one that is slow costs what it holds in its hand.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
+
+use bytes::Bytes;
+use freshet_protocol::{ByteRange, Stamp};
+use tokio::{sync::watch, task::spawn_blocking};
+
+use super::{
+    disk_thread::Op,
+    limits::DISK_READ_BYTES_MAX,
+    segment::{DiskReadError, DiskReader, Place},
+    stream::{Look, Stream},
+};
+
+/// Reads one stream. Counts as a consumer until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    stream: Arc<Stream>,
+    /// A version counter and not a `Notify`: what changed between our look and our wait is seen.
+    changed: watch::Receiver<()>,
+    disk: DiskReader,
+    counted: bool,
+}
+
+/// What there is to read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Bytes, at least one.
+    Bytes(Bytes),
+    /// A hole or the live edge: wait for [`Follower::changed`].
+    Missing,
+    /// The stream is complete, and this is its end.
+    End,
+}
+
+/// Why a reader cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ReadError {
+    #[error("byte {wanted} is gone, the oldest that is kept is {oldest}")]
+    Gone { wanted: u64, oldest: u64 },
+    #[error("the stream was deleted")]
+    Deleted,
+    #[error("the bytes from {at} on are damaged on the disk")]
+    Damaged { at: u64 },
+    #[error("the disk copy cannot be read")]
+    Io(#[source] io::Error),
+}
+
+impl Follower {
+    pub(crate) fn new(stream: &Arc<Stream>) -> Self {
+        stream.consumers.fetch_add(1, Ordering::Relaxed);
+        let mut follower = Self::peek(stream);
+        follower.counted = true;
+        follower
+    }
+
+    /// A follower that does not count as a consumer.
+    pub(super) fn peek(stream: &Arc<Stream>) -> Self {
+        let changed = stream.changed.subscribe();
+        Self { stream: Arc::clone(stream), changed, disk: DiskReader::default(), counted: false }
+    }
+
+    /// The stream.
+    pub(crate) fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// When the chunk with the byte at `at` was captured, if it is in memory.
+    pub(crate) fn origin_time(&self, at: u64) -> Option<Stamp> {
+        self.stream.origin_time(at)
+    }
+
+    /// Bytes from `at` on, at most `max`, as they are now. Waits for the disk only. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// The byte at `at` will never be had from here, or not now.
+    pub(crate) async fn read(&mut self, at: u64, max: usize) -> Result<Read, ReadError> {
+        self.changed.borrow_and_update();
+        match self.stream.look(at) {
+            Look::Ring(mut bytes) => {
+                bytes.truncate(max);
+                Ok(Read::Bytes(bytes))
+            }
+            Look::Disk => self.read_disk(at, max.min(DISK_READ_BYTES_MAX)).await,
+            Look::Missing => Ok(Read::Missing),
+            Look::End => Ok(Read::End),
+            Look::Gone(oldest) => Err(ReadError::Gone { wanted: at, oldest }),
+            Look::Deleted => Err(ReadError::Deleted),
+        }
+    }
+
+    /// Wait until anything changed since the last [`Self::read`]. Cancel safe.
+    pub(crate) async fn changed(&mut self) {
+        // The sender lives in our stream: it cannot be gone.
+        let _ = self.changed.changed().await;
+    }
+
+    async fn read_disk(&mut self, at: u64, max: usize) -> Result<Read, ReadError> {
+        let Some(place) = self.stream.files.as_ref().map(|files| Arc::clone(&files.place)) else {
+            return Ok(Read::Missing);
+        };
+        let mut disk = std::mem::take(&mut self.disk);
+        let read = spawn_blocking(move || {
+            let read = disk.read(&place, at, max);
+            (disk, read)
+        });
+        let (disk, read) = read.await.map_err(|error| ReadError::Io(io::Error::other(error)))?;
+        self.disk = disk;
+        match read {
+            Ok(bytes) => Ok(Read::Bytes(bytes)),
+            Err(error) => Err(self.failed(at, error)),
+        }
+    }
+
+    fn failed(&self, at: u64, error: DiskReadError) -> ReadError {
+        let oldest = self.stream.retained_from();
+        if at < oldest {
+            // Retention came between our look and our read.
+            return ReadError::Gone { wanted: at, oldest };
+        }
+        match error {
+            DiskReadError::Damaged(range) | DiskReadError::NotThere(range) => {
+                set_aside(&self.stream, range);
+                ReadError::Damaged { at }
+            }
+            DiskReadError::Io(error) => {
+                self.stream.shared.counters.disk_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(stream = %self.stream.name(), at, %error, "disk copy unreadable");
+                ReadError::Io(error)
+            }
+        }
+    }
+}
+
+/// What is damaged is a hole from now on; its origin will be asked for it.
+fn set_aside(stream: &Arc<Stream>, range: ByteRange) {
+    if !stream.quarantine(range) {
+        return;
+    }
+    let shared = &stream.shared;
+    shared.counters.quarantined_bytes.fetch_add(range.len(), Ordering::Relaxed);
+    tracing::warn!(stream = %stream.name(), %range, "damaged on the disk, set aside as a hole");
+    // A full queue only means that the journal is mended by the next recovery instead.
+    let _ = shared.queue.try_send(Op::SetAside { stream: Arc::clone(stream), range });
+}
+
+/// SHA-256 of the first `total` bytes on the disk or in the ring; `None` if they cannot all be read.
+pub(super) fn read_blocking(
+    stream: &Stream,
+    place: Option<&Place>,
+    total: u64,
+    mut take: impl FnMut(&[u8]),
+) -> Option<()> {
+    let (mut at, mut disk) = (0, DiskReader::default());
+    while at < total {
+        let bytes = match stream.look(at) {
+            Look::Ring(bytes) => bytes,
+            Look::Disk => disk.read(place?, at, DISK_READ_BYTES_MAX).ok()?,
+            Look::Missing | Look::End | Look::Gone(_) | Look::Deleted => return None,
+        };
+        take(&bytes);
+        at += bytes.len() as u64;
+    }
+    Some(())
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if self.counted {
+            self.stream.consumers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Every bound of the store, with the reason for its value.
+
+/// Bytes of a block that the ring copies chunks into: large enough that allocation is rare, small
+/// enough that the last, half-empty one costs nothing.
+pub(crate) const RING_BLOCK_BYTES: usize = 64 << 10;
+
+/// What a chunk in the ring costs beside its bytes: map entry and handle. Counted, so that a
+/// stream of one-byte chunks stays within the same memory.
+pub(crate) const RING_CHUNK_OVERHEAD_BYTES: usize = 128;
+
+/// Least cost that a ring may be pressed to when the memory of all rings is used up.
+pub(crate) const RING_COST_MIN: usize = 128 << 10;
+
+/// Bytes under one checksum on disk. A reader verifies whole records, so this is also the most
+/// that is read too much.
+pub(crate) const RECORD_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes on their way to the disk, over all streams. More than this and origins wait: a disk that
+/// stalls costs this much memory, and no more.
+pub(crate) const DISK_QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// Writes on their way to the disk. Tiny ones are bounded by number.
+pub(crate) const DISK_QUEUE_WRITES_MAX: usize = 8 << 10;
+
+/// Writes that are taken from the queue together, and made durable together.
+pub(crate) const DISK_BATCH_WRITES_MAX: usize = 1024;
+
+/// Segments of one stream that are kept open for writing: the live edge, a backfill, and two to
+/// spare. Two descriptors each.
+pub(crate) const SEGMENTS_OPEN_MAX: usize = 4;
+
+/// Records of one segment before its journal is written anew with larger ones: bounds a journal
+/// (4 MiB) and a reader's index of it, however small the writes were.
+pub(crate) const SEGMENT_RECORDS_MAX: usize = 64 << 10;
+
+/// Smallest segment that may be configured.
+pub(crate) const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+
+/// Streams that are recovered at the same time: one large one does not hold up the others.
+pub(crate) const RECOVERY_THREADS: usize = 4;
+
+/// Bytes that a reader takes from the disk at a time.
+pub(crate) const DISK_READ_BYTES_MAX: usize = 256 << 10;
+
+const _: () = assert!(RECORD_BYTES_MAX <= RING_BLOCK_BYTES);
+const _: () = assert!(RING_BLOCK_BYTES <= RING_COST_MIN);
+const _: () = assert!(RECORD_BYTES_MAX as u64 <= SEGMENT_BYTES_MIN);
+const _: () = assert!(RECORD_BYTES_MAX <= DISK_READ_BYTES_MAX);

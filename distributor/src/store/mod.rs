@@ -1,0 +1,499 @@
+//! All streams: who they are, where their bytes are, and what outlives the process.
+//!
+//! ```text
+//!   DATA/lock                 one process at a time
+//!   DATA/next-id              numbers are never used again
+//!   DATA/streams/7/           one folder a stream, by its number: no name becomes a path
+//!        stream.json          its name, incarnation, length (and a second copy of that)
+//!        00000000000000000000.seg, .jnl   ...
+//! ```
+//!
+//! The store knows no HTTP. What it gives is a [`Publisher`] to write with and a [`Follower`] to
+//! read with.
+
+mod disk;
+mod disk_thread;
+mod follower;
+mod journal;
+mod lease;
+mod limits;
+mod manifest;
+mod publisher;
+mod recovery;
+mod retention;
+mod ring;
+mod segment;
+mod stream;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+    time::SystemTime,
+};
+
+use freshet_protocol::{Catalogue, ETag, Sha256Digest, Stamp, StreamName};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use sha2::{Digest, Sha256};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    task::spawn_blocking,
+};
+
+use self::{
+    disk::{Disk, DiskLock, RealDisk, read_all, replace},
+    disk_thread::{Desk, Op},
+    manifest::Manifest,
+    segment::Place,
+};
+use crate::config::StoreConfig;
+
+pub(crate) use self::{
+    follower::{Follower, Read, ReadError},
+    lease::OriginKey,
+    publisher::Publisher,
+    stream::{Stream, WriteError},
+};
+
+/// What all streams share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: StoreConfig,
+    queue: mpsc::Sender<Op>,
+    /// Room on the way to the disk, in bytes.
+    room: Arc<Semaphore>,
+    /// What all rings cost, in bytes.
+    memory: Arc<AtomicUsize>,
+    /// The disk has less free space than is to be kept.
+    is_full: AtomicBool,
+    streams: Mutex<BTreeMap<StreamName, Arc<Stream>>>,
+    /// Ticks when a stream comes or goes.
+    created: watch::Sender<()>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// What has happened so far; read by `/metrics`.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Bytes found damaged on the disk, and set aside as holes.
+    pub(crate) quarantined_bytes: AtomicU64,
+    /// Reads and writes that the disk failed.
+    pub(crate) disk_errors: AtomicU64,
+    /// Times that a sync failed and a stream was reopened.
+    pub(crate) poisoned: AtomicU64,
+    /// Bytes that retention let go.
+    pub(crate) retained_away_bytes: AtomicU64,
+}
+
+/// The streams of one distributor.
+#[derive(Debug)]
+pub(crate) struct Store {
+    shared: Arc<Shared>,
+    disk: Option<OnDisk>,
+    identity: Mutex<Identity>,
+}
+
+#[derive(Debug)]
+struct OnDisk {
+    disk: Arc<dyn Disk>,
+    data: PathBuf,
+    /// Held for as long as the store lives.
+    _lock: Box<dyn DiskLock>,
+}
+
+#[derive(Debug)]
+struct Identity {
+    next_id: u64,
+    random: StdRng,
+}
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{path} is in use by another distributor: stop that one, or choose another --data")]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It cannot be read or written.
+    #[error("cannot use {path} as --data: {source}")]
+    Io {
+        /// The directory, or what is in it.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// `--durability` promises what cannot be kept without a disk copy.
+    #[error("durability os or disk needs a data directory: name one with --data, or choose memory")]
+    NoData,
+    /// A segment size that makes no sense.
+    #[error(
+        "segments of {given} bytes are too small, at least {} are needed",
+        limits::SEGMENT_BYTES_MIN
+    )]
+    SegmentBytes {
+        /// The size asked for.
+        given: u64,
+    },
+}
+
+/// Why there is no publisher.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum CreateError {
+    #[error("there are {max} streams already")]
+    TooMany { max: usize },
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+}
+
+/// Lock for a few lines of synchronous code; never held over an await. A panic elsewhere does not
+/// make the state unusable: every change below is complete before anything can panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store {
+    /// Open the store of `config`. Streams that are on the disk are recovered meanwhile: each can be
+    /// used as soon as it is ready.
+    ///
+    /// # Errors
+    ///
+    /// The data directory cannot be used.
+    pub(crate) fn open(config: StoreConfig) -> Result<Self, OpenError> {
+        Self::open_on(config, Arc::new(RealDisk))
+    }
+
+    fn open_on(config: StoreConfig, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
+        let seed = config.seed;
+        let mut random =
+            seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
+        let on_disk = match &config.data {
+            Some(data) => Some(OnDisk::open(disk, data)?),
+            None if config.durability != crate::config::Durability::Memory => {
+                return Err(OpenError::NoData);
+            }
+            None => None,
+        };
+        if config.segment_bytes < limits::SEGMENT_BYTES_MIN {
+            return Err(OpenError::SegmentBytes { given: config.segment_bytes });
+        }
+        let found = on_disk.as_ref().map_or_else(|| Ok(Vec::new()), OnDisk::manifests)?;
+        let known = found.iter().map(|manifest| manifest.id + 1).max().unwrap_or(1);
+        let next_id = on_disk.as_ref().map_or(1, OnDisk::next_id).max(known);
+        let (queue, ops) = mpsc::channel(limits::DISK_QUEUE_WRITES_MAX);
+        let shared = Arc::new(Shared {
+            config,
+            queue,
+            room: Arc::new(Semaphore::new(limits::DISK_QUEUE_BYTES_MAX)),
+            memory: Arc::default(),
+            is_full: AtomicBool::new(false),
+            streams: Mutex::default(),
+            created: watch::Sender::new(()),
+            counters: Arc::default(),
+        });
+        let desk =
+            Desk { durability: shared.config.durability, counters: Arc::clone(&shared.counters) };
+        // Not joined: it ends with its last sender, and a test that wants to know asks to settle.
+        thread::Builder::new()
+            .name("disk".into())
+            .spawn(move || disk_thread::run(&desk, ops))
+            .map_err(|source| OpenError::Io { path: "disk thread".into(), source })?;
+        // A first draw, so that two stores with one seed and different lives do not share tokens.
+        let _: u64 = random.random();
+        let identity = Mutex::new(Identity { next_id, random });
+        let store = Self { shared, disk: on_disk, identity };
+        store.recover(found);
+        Ok(store)
+    }
+
+    /// What all streams share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The stream of that name, once it is ready. Cancel safe.
+    pub(crate) async fn find(&self, name: &StreamName) -> Option<Arc<Stream>> {
+        let stream = lock(&self.shared.streams).get(name).map(Arc::clone)?;
+        stream.ready().await;
+        Some(stream)
+    }
+
+    /// The stream of that name, made if it is missing; whether it was.
+    ///
+    /// # Errors
+    ///
+    /// There are too many, or its number cannot be kept.
+    pub(crate) fn create(
+        &self,
+        name: &StreamName,
+        content_type: Option<String>,
+    ) -> Result<(Arc<Stream>, bool), CreateError> {
+        // Held throughout: two that create at once get one stream.
+        let mut identity = lock(&self.identity);
+        {
+            let streams = lock(&self.shared.streams);
+            if let Some(stream) = streams.get(name) {
+                return Ok((Arc::clone(stream), false));
+            }
+            let max = self.shared.config.streams_max;
+            if streams.len() >= max {
+                return Err(CreateError::TooMany { max });
+            }
+        }
+        let manifest = self.manifest(&mut identity, name, content_type)?;
+        let stream = self.stream(manifest);
+        stream.begin();
+        lock(&self.shared.streams).insert(name.clone(), Arc::clone(&stream));
+        self.shared.created.send_replace(());
+        Ok((stream, true))
+    }
+
+    fn manifest(
+        &self,
+        identity: &mut Identity,
+        name: &StreamName,
+        content_type: Option<String>,
+    ) -> io::Result<Manifest> {
+        let id = identity.next_id;
+        if let Some(disk) = &self.disk {
+            disk.keep_next_id(id + 1)?;
+        }
+        identity.next_id = id + 1;
+        let (tag, salt): (u64, u64) = (identity.random.random(), identity.random.random());
+        let etag = ETag::new(&format!("{tag:016x}")).map_err(io::Error::other)?;
+        let (segment_bytes, now) = (self.shared.config.segment_bytes, self.shared.now());
+        let mut manifest = Manifest::new(id, name.clone(), etag, salt, segment_bytes, now);
+        manifest.content_type = content_type;
+        Ok(manifest)
+    }
+
+    fn stream(&self, manifest: Manifest) -> Arc<Stream> {
+        let place = self.disk.as_ref().map(|disk| disk.place(&manifest));
+        Stream::new(Arc::clone(&self.shared), manifest, place)
+    }
+
+    /// Remove the stream: its name is free at once, its files soon after this returns.
+    ///
+    /// # Errors
+    ///
+    /// The files cannot be removed; the name is free all the same until the next start.
+    pub(crate) async fn delete(&self, name: &StreamName) -> io::Result<bool> {
+        let Some(stream) = lock(&self.shared.streams).remove(name) else { return Ok(false) };
+        stream.ready().await;
+        stream.delete();
+        let (done, deleted) = oneshot::channel();
+        self.shared.send(Op::Delete { stream, done }).await;
+        deleted.await.map_err(io::Error::other)??;
+        Ok(true)
+    }
+
+    /// All streams, by number.
+    pub(crate) fn catalogue(&self) -> Catalogue {
+        let mut streams: Vec<_> =
+            lock(&self.shared.streams).values().map(|stream| stream.entry()).collect();
+        streams.sort_by_key(|entry| entry.id);
+        Catalogue { streams }
+    }
+
+    /// Ticks when a stream comes or goes.
+    pub(crate) fn created(&self) -> watch::Receiver<()> {
+        self.shared.created.subscribe()
+    }
+
+    /// Recover what was found, on a few threads; a stream is ready when its own recovery is done.
+    fn recover(&self, found: Vec<Manifest>) {
+        let streams: Vec<_> = found
+            .into_iter()
+            .map(|manifest| (manifest.retained_from, self.stream(manifest)))
+            .collect();
+        let mut known = lock(&self.shared.streams);
+        known.extend(streams.iter().map(|(_, stream)| (stream.name().clone(), Arc::clone(stream))));
+        drop(known);
+        let queue = Arc::new(Mutex::new(streams.into_iter()));
+        for _ in 0..limits::RECOVERY_THREADS {
+            let queue = Arc::clone(&queue);
+            // They end by themselves; each stream waits for nothing but its own.
+            thread::spawn(move || {
+                let next = || lock(&queue).next();
+                while let Some((retained_from, stream)) = next() {
+                    recover_stream(&stream, retained_from);
+                }
+            });
+        }
+    }
+
+    /// Wait until all that was taken in is as durable as configured.
+    pub(crate) async fn settle(&self) {
+        let (done, settled) = oneshot::channel();
+        self.shared.send(Op::Settle(done)).await;
+        // An error: the thread has ended, and logged why.
+        let _ = settled.await;
+    }
+}
+
+/// The thread ends when the last sender is gone: the streams hold the store, and the map holds
+/// them, so that knot is cut here.
+impl Drop for Store {
+    fn drop(&mut self) {
+        lock(&self.shared.streams).clear();
+    }
+}
+
+fn recover_stream(stream: &Arc<Stream>, retained_from: u64) {
+    let Some(files) = &stream.files else { return };
+    match recovery::recover(&files.place, retained_from) {
+        Ok(found) => {
+            tracing::info!(stream = %stream.name(), held = %found.held.newest_runs(4), "recovered");
+            if !found.damaged.is_empty() || found.damaged_records > 0 {
+                let bytes = found.damaged.bytes();
+                stream.shared.counters.quarantined_bytes.fetch_add(bytes, Relaxed);
+                tracing::warn!(
+                    stream = %stream.name(), damaged = %found.damaged,
+                    damaged_records = found.damaged_records, "damage set aside as holes"
+                );
+            }
+            stream.recovered(found);
+        }
+        Err(error) => {
+            stream.shared.counters.disk_errors.fetch_add(1, Relaxed);
+            tracing::error!(stream = %stream.name(), %error, "cannot be recovered: served as empty");
+            stream.recovered(recovery::Recovered::default());
+        }
+    }
+}
+
+impl Shared {
+    /// The time that bytes are stamped with.
+    fn now(&self) -> Stamp {
+        SystemTime::now().into()
+    }
+
+    fn memory_is_full(&self) -> bool {
+        self.memory.load(Relaxed) as u64 > self.config.memory_bytes
+    }
+
+    /// What all rings cost now, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory.load(Relaxed)
+    }
+
+    fn check_space(&self) -> Result<(), WriteError> {
+        if self.is_full.load(Relaxed) { Err(WriteError::Full) } else { Ok(()) }
+    }
+
+    /// A place in the queue, and room for `bytes` on the way to the disk. `None` without a disk.
+    /// Cancel safe.
+    async fn way_to_disk(
+        &self,
+        bytes: usize,
+    ) -> Option<(mpsc::OwnedPermit<Op>, OwnedSemaphorePermit)> {
+        self.config.data.as_ref()?;
+        let bytes = u32::try_from(bytes.min(limits::DISK_QUEUE_BYTES_MAX)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.ok()?;
+        let slot = self.queue.clone().reserve_owned().await.ok()?;
+        Some((slot, room))
+    }
+
+    async fn send(&self, op: Op) {
+        // The disk's thread outlives all senders; if it has died, whoever waits hears of it.
+        let _ = self.queue.send(op).await;
+    }
+
+    /// A stream that never got a byte is no stream.
+    fn forget(&self, stream: &Arc<Stream>) {
+        let mut streams = lock(&self.streams);
+        if streams.get(stream.name()).is_some_and(|known| Arc::ptr_eq(known, stream)) {
+            streams.remove(stream.name());
+        }
+    }
+}
+
+/// SHA-256 of the whole stream; `None` while it is not whole. Computed once.
+pub(crate) async fn digest(stream: &Arc<Stream>) -> Option<Sha256Digest> {
+    if !stream.is_whole() {
+        return None;
+    }
+    let compute = || async {
+        let stream = Arc::clone(stream);
+        spawn_blocking(move || {
+            let (total, mut hash) = (stream.total().ok_or(())?, Sha256::new());
+            let place = stream.files.as_ref().map(|files| Arc::clone(&files.place));
+            follower::read_blocking(&stream, place.as_deref(), total, |bytes| hash.update(bytes))
+                .ok_or(())?;
+            Ok(Sha256Digest(hash.finalize().into()))
+        })
+        .await
+        .unwrap_or(Err(()))
+    };
+    stream.digest.get_or_try_init(compute).await.ok().copied()
+}
+
+impl OnDisk {
+    fn open(disk: Arc<dyn Disk>, data: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Io { path: data.into(), source };
+        disk.create_dir(&data.join("streams")).map_err(failed)?;
+        let lock = disk.lock(&data.join("lock")).map_err(|source| match source.kind() {
+            ErrorKind::WouldBlock => OpenError::InUse { path: data.into() },
+            _ => failed(source),
+        })?;
+        Ok(Self { disk, data: data.into(), _lock: lock })
+    }
+
+    fn place(&self, manifest: &Manifest) -> Place {
+        let folder = self.data.join("streams").join(manifest.id.to_string());
+        Place::new(Arc::clone(&self.disk), folder, manifest.salt, manifest.segment_bytes)
+    }
+
+    /// The manifests of all streams. Folders without one that can be read are left alone, and
+    /// reported.
+    fn manifests(&self) -> Result<Vec<Manifest>, OpenError> {
+        let folder = self.data.join("streams");
+        let failed = |source| OpenError::Io { path: folder.clone(), source };
+        let mut found = Vec::new();
+        for name in self.disk.list(&folder).map_err(failed)? {
+            let path = folder.join(&name);
+            if name.ends_with(".trash") {
+                self.disk.remove_dir(&path).map_err(failed)?;
+            } else if name.parse::<u64>().is_ok() {
+                found.extend(self.manifest(&path));
+            }
+        }
+        Ok(found)
+    }
+
+    fn manifest(&self, folder: &Path) -> Option<Manifest> {
+        let disk = self.disk.as_ref();
+        match Manifest::read(disk, folder) {
+            Ok(manifest) => {
+                if Manifest::needs_repair(disk, folder) {
+                    let repaired = manifest.write(disk, folder, true);
+                    tracing::warn!(folder = %folder.display(), ?repaired, "manifest mended");
+                }
+                Some(manifest)
+            }
+            Err(error) => {
+                tracing::error!(folder = %folder.display(), %error, "stream left alone");
+                None
+            }
+        }
+    }
+
+    fn next_id(&self) -> u64 {
+        let file = self.disk.open(&self.data.join("next-id"), false);
+        let text = file.and_then(|file| read_all(file.as_ref(), 64)).unwrap_or_default();
+        String::from_utf8_lossy(&text).trim().parse().unwrap_or(1)
+    }
+
+    fn keep_next_id(&self, next: u64) -> io::Result<()> {
+        let text = format!("{next}\n");
+        replace(self.disk.as_ref(), &self.data.join("next-id"), text.as_bytes(), false)
+    }
+}

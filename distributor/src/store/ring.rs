@@ -1,0 +1,217 @@
+//! The newest bytes of one stream, in memory, found by their offset.
+//!
+//! ```text
+//!   evicted first                        newest
+//!   │ chunk │ chunk │      hole     │ chunk │ chunk │
+//!                         ▲ an older chunk that comes late is put where it belongs
+//! ```
+//!
+//! Bytes are copied once, into blocks of our own, and shared from then on: a slice of a network
+//! buffer would keep that whole buffer alive, and the bound would be a wish.
+//!
+//! Plain data: no lock, no task, no clock.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use bytes::{Bytes, BytesMut};
+use freshet_protocol::{ByteRange, Stamp};
+
+use super::limits::{RING_BLOCK_BYTES, RING_CHUNK_OVERHEAD_BYTES};
+
+#[derive(Debug)]
+pub(super) struct Ring {
+    /// Chunks by the offset of their first byte; they never overlap.
+    chunks: BTreeMap<u64, Chunk>,
+    /// What the chunks cost: their bytes, and a little for each.
+    cost: usize,
+    cost_max: usize,
+    /// What all rings cost together.
+    memory: Arc<AtomicUsize>,
+    block: BytesMut,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Chunk {
+    pub(super) bytes: Bytes,
+    /// When its first byte was captured.
+    pub(super) time: Option<Stamp>,
+}
+
+impl Ring {
+    /// A ring of at most `cost_max` bytes, counted into `memory`.
+    pub(super) fn new(cost_max: usize, memory: Arc<AtomicUsize>) -> Self {
+        Self { chunks: BTreeMap::new(), cost: 0, cost_max, memory, block: BytesMut::new() }
+    }
+
+    /// Keep `bytes` at `at`, where nothing may be kept yet; give back the copy that is now shared.
+    /// The caller evicts.
+    pub(super) fn insert(&mut self, at: u64, bytes: &[u8], time: Option<Stamp>) -> Bytes {
+        if self.block.capacity() < bytes.len() {
+            self.block = BytesMut::with_capacity(RING_BLOCK_BYTES.max(bytes.len()));
+        }
+        self.block.extend_from_slice(bytes);
+        let shared = self.block.split().freeze();
+        self.put(at, shared.clone(), time);
+        shared
+    }
+
+    /// Let go of the oldest chunk if the ring is over its bound, or over `cost_max` where that is
+    /// smaller; its place. Never the newest chunk.
+    pub(super) fn evict(&mut self, cost_max: usize) -> Option<ByteRange> {
+        if self.cost <= self.cost_max.min(cost_max) || self.chunks.len() < 2 {
+            return None;
+        }
+        let (start, chunk) = self.chunks.pop_first()?;
+        self.uncount(&chunk);
+        ByteRange::at(start, chunk.bytes.len() as u64)
+    }
+
+    /// Let go of everything.
+    pub(super) fn clear(&mut self) {
+        while let Some((_, chunk)) = self.chunks.pop_first() {
+            self.uncount(&chunk);
+        }
+        self.block = BytesMut::new();
+    }
+
+    /// Let go of what is in `range`: it was not kept after all, or retention has dropped it.
+    pub(super) fn remove(&mut self, range: ByteRange) {
+        while let Some((start, chunk)) = self.overlapping(range) {
+            self.chunks.remove(&start);
+            self.uncount(&chunk);
+            let end = start + chunk.bytes.len() as u64;
+            if start < range.start() {
+                self.put(start, chunk.bytes.slice(..offset(start, range.start())), chunk.time);
+            }
+            if range.end() < end {
+                self.put(range.end(), chunk.bytes.slice(offset(start, range.end())..), chunk.time);
+            }
+        }
+    }
+
+    fn put(&mut self, at: u64, bytes: Bytes, time: Option<Stamp>) {
+        self.cost += cost(bytes.len());
+        self.memory.fetch_add(cost(bytes.len()), Relaxed);
+        self.chunks.insert(at, Chunk { bytes, time });
+    }
+
+    fn uncount(&mut self, chunk: &Chunk) {
+        self.cost -= cost(chunk.bytes.len());
+        self.memory.fetch_sub(cost(chunk.bytes.len()), Relaxed);
+    }
+
+    fn overlapping(&self, range: ByteRange) -> Option<(u64, Chunk)> {
+        let (&start, chunk) = self.chunks.range(..range.end()).next_back()?;
+        (start + chunk.bytes.len() as u64 > range.start()).then(|| (start, chunk.clone()))
+    }
+
+    /// The bytes from `at` to the end of the chunk that has it; no copy.
+    pub(super) fn read(&self, at: u64) -> Option<Bytes> {
+        let (&start, chunk) = self.chunks.range(..=at).next_back()?;
+        let skip = usize::try_from(at - start).ok()?;
+        (skip < chunk.bytes.len()).then(|| chunk.bytes.slice(skip..))
+    }
+
+    /// When the chunk that has the byte at `at` was captured.
+    pub(super) fn time(&self, at: u64) -> Option<Stamp> {
+        let (&start, chunk) = self.chunks.range(..=at).next_back()?;
+        if at - start < chunk.bytes.len() as u64 { chunk.time } else { None }
+    }
+
+    /// The oldest byte of the unbroken run that ends with the newest one; `None` where it is empty.
+    pub(super) fn newest_run_start(&self) -> Option<u64> {
+        let mut chunks = self.chunks.iter().rev();
+        let mut start = *chunks.next()?.0;
+        for (&older, chunk) in chunks {
+            if older + chunk.bytes.len() as u64 != start {
+                break;
+            }
+            start = older;
+        }
+        Some(start)
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn cost(bytes: usize) -> usize {
+    bytes + RING_CHUNK_OVERHEAD_BYTES
+}
+
+fn offset(from: u64, to: u64) -> usize {
+    usize::try_from(to - from).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// What the ring says at each offset below 300.
+    fn contents(ring: &Ring) -> Vec<Option<u8>> {
+        (0..300).map(|at| ring.read(at).map(|bytes| bytes[0])).collect()
+    }
+
+    proptest! {
+        /// Against the simplest model: a byte or nothing at each offset.
+        #[test]
+        fn what_is_kept_is_what_was_put_there(
+            edits in vec((0..200u64, vec(any::<u8>(), 1..40), any::<bool>()), 0..40),
+        ) {
+            let mut ring = Ring::new(usize::MAX, Arc::default());
+            let mut model: Vec<Option<u8>> = vec![None; 300];
+            for (at, bytes, add) in edits {
+                let range = ByteRange::at(at, bytes.len() as u64).unwrap();
+                let place = usize::try_from(at).unwrap()..usize::try_from(range.end()).unwrap();
+                ring.remove(range);
+                model[place.clone()].fill(None);
+                if add {
+                    ring.insert(at, &bytes, None);
+                    for (slot, byte) in model[place].iter_mut().zip(&bytes) {
+                        *slot = Some(*byte);
+                    }
+                }
+                prop_assert_eq!(&contents(&ring), &model);
+            }
+            let expected: usize = ring.chunks.values().map(|chunk| cost(chunk.bytes.len())).sum();
+            prop_assert_eq!(ring.cost, expected);
+            prop_assert_eq!(ring.memory.load(Relaxed), expected);
+        }
+
+        #[test]
+        fn eviction_takes_the_oldest_and_keeps_the_bound(sizes in vec(1..50usize, 1..60)) {
+            let mut ring = Ring::new(2000, Arc::default());
+            let mut at = 0;
+            for size in sizes {
+                ring.insert(at, &vec![7; size], None);
+                at += size as u64;
+                while ring.evict(usize::MAX).is_some() {}
+                prop_assert!(ring.cost <= 2000);
+                let start = ring.newest_run_start().unwrap();
+                prop_assert!(ring.read(start).is_some() && ring.read(at - 1).is_some());
+                prop_assert!(start == 0 || ring.read(start - 1).is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn the_newest_chunk_stays_even_if_it_is_larger_than_the_bound() {
+        let mut ring = Ring::new(10, Arc::default());
+        ring.insert(0, &[1; 5], None);
+        ring.insert(5, &[2; 100], None);
+        assert_eq!(ring.evict(usize::MAX), ByteRange::new(0, 5));
+        assert_eq!(ring.evict(usize::MAX), None);
+        assert_eq!(ring.read(104).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,562 @@
+//! One stream: a ring over a disk copy, and what is known of each byte.
+//!
+//! ```text
+//!   accept ──▶ readable (ring, at once) ──▶ pending ──▶ written ──▶ acknowledged
+//!                 │                                       │
+//!                 └── followers are woken                 └── as durable as configured
+//! ```
+//!
+//! The sets only say what is where; bytes are in the ring or on the disk. A std mutex guards them
+//! for a few lines at a time, never over an await.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use freshet_protocol::{
+    ByteRange, CatalogueEntry, ETag, Held, RangeSet, Sha256Digest, Stamp, StreamName,
+};
+use tokio::{
+    sync::{OnceCell, watch},
+    time::Instant,
+};
+
+use super::{
+    Shared,
+    lease::{Grant, Lease, OriginKey},
+    limits::RING_COST_MIN,
+    lock,
+    manifest::Manifest,
+    recovery::Recovered,
+    ring::Ring,
+    segment::{Place, Segments},
+};
+use crate::config::Durability;
+
+/// A stream, live or complete.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    id: u64,
+    name: StreamName,
+    etag: ETag,
+    created: Stamp,
+    pub(super) shared: Arc<Shared>,
+    state: Mutex<State>,
+    pub(super) changed: watch::Sender<()>,
+    /// Is what the disk holds known? Nobody sees the stream before.
+    ready: watch::Sender<bool>,
+    pub(super) files: Option<Files>,
+    /// Are its folder and its manifest there?
+    pub(super) is_on_disk: AtomicBool,
+    pub(super) consumers: AtomicU64,
+    pub(super) digest: OnceCell<Sha256Digest>,
+}
+
+/// The disk side of a stream. Locked by the disk's threads only.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) place: Arc<Place>,
+    pub(super) segments: Mutex<Segments>,
+    pub(super) manifest: Mutex<Manifest>,
+}
+
+#[derive(Debug)]
+struct State {
+    ring: Ring,
+    readable: RangeSet,
+    /// On its way to the disk.
+    pending: RangeSet,
+    written: RangeSet,
+    acknowledged: RangeSet,
+    total: Option<u64>,
+    retained_from: u64,
+    content_type: Option<String>,
+    lease: Lease,
+    updated: Option<Stamp>,
+    deleted: bool,
+}
+
+/// Why bytes cannot be taken in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum WriteError {
+    #[error("the byte at {at} differs from the one that is held")]
+    Conflict { at: u64 },
+    #[error("byte {at} is past the complete length {total}")]
+    PastEnd { total: u64, at: u64 },
+    #[error("the complete length is {held}, not {given}")]
+    Length { held: u64, given: u64 },
+    #[error("a complete length of {total} is below byte {last}, which is held")]
+    BelowHeld { total: u64, last: u64 },
+    #[error("byte {at} is more than {max} bytes ahead of {end}, where the stream ends now")]
+    Gap { at: u64, end: u64, max: u64 },
+    #[error("the stream is in {max} pieces already; fill its holes first")]
+    Fragmented { max: usize },
+    #[error("a newer request of the same origin took over")]
+    Superseded,
+    #[error("another origin holds the lease for {} s more", left.as_secs_f32().ceil())]
+    Leased { left: Duration },
+    #[error("the stream was deleted")]
+    Deleted,
+    #[error("the disk is full")]
+    Full,
+    #[error("the disk failed: {reason}")]
+    Disk { reason: String },
+}
+
+/// What is at an offset.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// In memory.
+    Ring(Bytes),
+    /// On the disk.
+    Disk,
+    /// A hole, or the live edge.
+    Missing,
+    /// The stream is complete, and this is its end.
+    End,
+    /// Retention let it go; the oldest that is kept.
+    Gone(u64),
+    Deleted,
+}
+
+impl Stream {
+    pub(super) fn new(shared: Arc<Shared>, manifest: Manifest, place: Option<Place>) -> Arc<Self> {
+        let config = &shared.config;
+        let state = State {
+            ring: Ring::new(
+                usize::try_from(config.ring_bytes).unwrap_or(usize::MAX),
+                Arc::clone(&shared.memory),
+            ),
+            readable: RangeSet::new(),
+            pending: RangeSet::new(),
+            written: RangeSet::new(),
+            acknowledged: RangeSet::new(),
+            total: manifest.total,
+            retained_from: manifest.retained_from,
+            content_type: manifest.content_type.clone(),
+            lease: Lease::new(config.lease),
+            updated: None,
+            deleted: false,
+        };
+        let durable = config.durability == Durability::Disk;
+        let files = |place: Place| {
+            let place = Arc::new(place);
+            let segments = Segments::new(Arc::clone(&place), manifest.total, durable);
+            Files { place, segments: Mutex::new(segments), manifest: Mutex::new(manifest.clone()) }
+        };
+        Arc::new(Self {
+            id: manifest.id,
+            name: manifest.name.clone(),
+            etag: manifest.etag.clone(),
+            created: manifest.created,
+            files: place.map(files),
+            shared,
+            state: Mutex::new(state),
+            changed: watch::Sender::new(()),
+            is_on_disk: AtomicBool::new(false),
+            ready: watch::Sender::new(false),
+            consumers: AtomicU64::new(0),
+            digest: OnceCell::new(),
+        })
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &StreamName {
+        &self.name
+    }
+
+    /// Its number in the catalogue.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its incarnation.
+    pub(crate) fn etag(&self) -> &ETag {
+        &self.etag
+    }
+
+    /// Its media type, where an origin told it.
+    pub(crate) fn content_type(&self) -> Option<String> {
+        lock(&self.state).content_type.clone()
+    }
+
+    pub(super) fn set_content_type(&self, content_type: Option<String>) {
+        let mut state = lock(&self.state);
+        if state.content_type.is_none() {
+            state.content_type = content_type;
+        }
+    }
+
+    /// What is acknowledged at the configured durability, and the complete length.
+    pub(crate) fn held(&self) -> Held {
+        let state = lock(&self.state);
+        Held { set: state.acknowledged.clone(), total: state.total }
+    }
+
+    /// All that can be read now.
+    pub(crate) fn readable(&self) -> RangeSet {
+        lock(&self.state).readable.clone()
+    }
+
+    /// Look at what can be read, without a copy of the set.
+    pub(crate) fn with_readable<T>(&self, look: impl FnOnce(&RangeSet, Option<u64>) -> T) -> T {
+        let state = lock(&self.state);
+        look(&state.readable, state.total)
+    }
+
+    /// The live edge: one past the newest byte that can be read.
+    pub(crate) fn end(&self) -> u64 {
+        lock(&self.state).readable.end()
+    }
+
+    /// The complete length, once it is known.
+    pub(crate) fn total(&self) -> Option<u64> {
+        lock(&self.state).total
+    }
+
+    /// Is it complete, with no byte missing or let go?
+    pub(crate) fn is_whole(&self) -> bool {
+        let state = lock(&self.state);
+        match state.total {
+            Some(0) => true,
+            Some(total) => ByteRange::new(0, total).is_some_and(|all| state.readable.covers(all)),
+            None => false,
+        }
+    }
+
+    /// First offset that retention keeps.
+    pub(crate) fn retained_from(&self) -> u64 {
+        lock(&self.state).retained_from
+    }
+
+    /// The oldest byte of the newest run in memory; the live edge where there is none.
+    pub(crate) fn ring_start(&self) -> u64 {
+        let state = lock(&self.state);
+        state.ring.newest_run_start().unwrap_or_else(|| state.readable.end())
+    }
+
+    /// Is an origin posting right now?
+    pub(crate) fn is_live(&self) -> bool {
+        lock(&self.state).lease.is_posting()
+    }
+
+    /// When the chunk with the byte at `at` was captured, if it is in memory.
+    pub(crate) fn origin_time(&self, at: u64) -> Option<Stamp> {
+        lock(&self.state).ring.time(at)
+    }
+
+    /// Its line in the catalogue.
+    pub(super) fn entry(&self) -> CatalogueEntry {
+        let state = lock(&self.state);
+        let held = Held { set: state.acknowledged.newest_runs(16), total: state.total };
+        CatalogueEntry {
+            id: self.id,
+            name: self.name.clone(),
+            etag: self.etag.clone(),
+            content_type: state.content_type.clone(),
+            live: state.lease.is_posting(),
+            length: state.total,
+            held: held.to_string(),
+            bytes: state.acknowledged.bytes(),
+            consumers: self.consumers.load(Ordering::Relaxed),
+            created: self.created,
+            updated: state.updated,
+        }
+    }
+
+    pub(super) fn look(&self, at: u64) -> Look {
+        let state = lock(&self.state);
+        if state.deleted {
+            return Look::Deleted;
+        }
+        if let Some(bytes) = state.ring.read(at) {
+            return Look::Ring(bytes);
+        }
+        if at < state.retained_from {
+            return Look::Gone(state.retained_from);
+        }
+        if state.total.is_some_and(|total| total <= at) {
+            return Look::End;
+        }
+        if state.written.contains(at) { Look::Disk } else { Look::Missing }
+    }
+
+    pub(super) fn claim(&self, key: &OriginKey, now: Instant) -> Result<Grant, WriteError> {
+        let mut state = lock(&self.state);
+        if state.deleted {
+            return Err(WriteError::Deleted);
+        }
+        state.lease.claim(key, now).map_err(|left| WriteError::Leased { left })
+    }
+
+    pub(super) fn release(&self, grant: &Grant) {
+        lock(&self.state).lease.release(grant);
+    }
+
+    /// May `range` be written, by all that can be known before its bytes are here?
+    pub(super) fn admit(&self, range: ByteRange, total: Option<u64>) -> Result<(), WriteError> {
+        let state = lock(&self.state);
+        state.admit(range, &self.shared.config)?;
+        match total {
+            Some(total) => state.admit_total(total.max(range.end()), total),
+            None => Ok(()),
+        }
+    }
+
+    /// What of `range` is held already, and must be equal.
+    pub(super) fn overlap(&self, range: ByteRange) -> RangeSet {
+        lock(&self.state).readable.within(range)
+    }
+
+    /// Take in what of `bytes` is missing; the pieces that are to go to the disk.
+    pub(super) fn accept(
+        &self,
+        grant: &Grant,
+        at: u64,
+        bytes: &[u8],
+        captured: Option<Stamp>,
+        now: (Instant, Stamp),
+    ) -> Result<Vec<(u64, Bytes)>, WriteError> {
+        let Some(range) = ByteRange::at(at, bytes.len() as u64) else { return Ok(Vec::new()) };
+        let pieces = {
+            let mut state = lock(&self.state);
+            if state.deleted {
+                return Err(WriteError::Deleted);
+            }
+            if !state.lease.touch(grant, now.0) {
+                return Err(WriteError::Superseded);
+            }
+            state.admit(range, &self.shared.config)?;
+            state.updated = Some(now.1);
+            let acknowledge = self.shared.config.durability == Durability::Memory;
+            let pieces = state.take_in(range, bytes, captured, self.files.is_some(), acknowledge);
+            self.evict(&mut state);
+            pieces
+        };
+        if !pieces.is_empty() {
+            self.changed.send_replace(());
+        }
+        Ok(pieces)
+    }
+
+    fn evict(&self, state: &mut State) {
+        let pressed = |full| if full { RING_COST_MIN } else { usize::MAX };
+        while let Some(range) = state.ring.evict(pressed(self.shared.memory_is_full())) {
+            state.evicted(range, self.files.is_some());
+        }
+    }
+
+    /// The stream ends at `total`. True where that was not known before.
+    pub(super) fn end_at(&self, grant: &Grant, total: u64) -> Result<bool, WriteError> {
+        {
+            let mut state = lock(&self.state);
+            if state.deleted {
+                return Err(WriteError::Deleted);
+            }
+            state.admit_total(total, total)?;
+            if state.total.is_some() {
+                return Ok(false);
+            }
+            if !state.lease.touch(grant, Instant::now()) {
+                return Err(WriteError::Superseded);
+            }
+            state.total = Some(total);
+        }
+        self.changed.send_replace(());
+        Ok(true)
+    }
+
+    /// `range` is on the disk, as durable as configured.
+    pub(super) fn wrote(&self, range: ByteRange) {
+        let mut state = lock(&self.state);
+        state.pending.remove(range);
+        state.written.insert(range);
+        state.acknowledged.insert(range);
+        // Retention may have moved on while the write was under way.
+        let retained_from = state.retained_from;
+        state.forget_below(retained_from);
+        let wake = state.ring.read(range.start()).is_none();
+        drop(state);
+        // Followers know of what is in the ring; only who waits for the disk must hear of it.
+        if wake {
+            self.changed.send_replace(());
+        }
+    }
+
+    /// `range` could not be written: it was never taken in. In `memory` durability it stays for as
+    /// long as the ring keeps it.
+    pub(super) fn not_written(&self, range: ByteRange) {
+        let mut state = lock(&self.state);
+        state.pending.remove(range);
+        state.written.remove(range);
+        if self.shared.config.durability != Durability::Memory {
+            state.ring.remove(range);
+            state.readable.remove(range);
+            state.acknowledged.remove(range);
+        }
+    }
+
+    /// `range` turned out to be damaged on the disk: it is a hole from now on, and the origin will
+    /// be asked for it. True the first time.
+    pub(super) fn quarantine(&self, range: ByteRange) -> bool {
+        let mut state = lock(&self.state);
+        if !state.written.overlaps(range) {
+            return false;
+        }
+        state.ring.remove(range);
+        state.readable.remove(range);
+        state.written.remove(range);
+        state.acknowledged.remove(range);
+        drop(state);
+        self.changed.send_replace(());
+        true
+    }
+
+    /// Let go of everything below `from`; true where that is more than before.
+    pub(super) fn retain_from(&self, from: u64) -> bool {
+        let mut state = lock(&self.state);
+        if from <= state.retained_from {
+            return false;
+        }
+        state.forget_below(from);
+        drop(state);
+        self.changed.send_replace(());
+        true
+    }
+
+    /// What recovery found; from now on the stream can be used.
+    pub(super) fn recovered(&self, found: Recovered) {
+        self.is_on_disk.store(true, Ordering::Relaxed);
+        {
+            let mut state = lock(&self.state);
+            state.readable = found.held.clone();
+            state.written = found.held.clone();
+            state.acknowledged = found.held;
+            state.updated = found.updated;
+        }
+        self.ready.send_replace(true);
+    }
+
+    /// A new stream: there is nothing to recover.
+    pub(super) fn begin(&self) {
+        self.ready.send_replace(true);
+    }
+
+    /// Wait until recovery is done with it. Cancel safe.
+    pub(crate) async fn ready(&self) {
+        // The sender lives in self: it cannot be gone.
+        let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Nothing was ever taken in, nor a length told?
+    pub(super) fn is_untouched(&self) -> bool {
+        let state = lock(&self.state);
+        state.updated.is_none() && state.total.is_none()
+    }
+
+    /// The stream is gone: its origin is cut off, its followers are told.
+    pub(super) fn delete(&self) {
+        let mut state = lock(&self.state);
+        state.deleted = true;
+        state.lease.revoke();
+        state.ring.clear();
+        drop(state);
+        self.changed.send_replace(());
+    }
+}
+
+impl State {
+    fn admit(
+        &self,
+        range: ByteRange,
+        config: &crate::config::StoreConfig,
+    ) -> Result<(), WriteError> {
+        if let Some(total) = self.total.filter(|&total| total < range.end()) {
+            return Err(WriteError::PastEnd { total, at: range.start().max(total) });
+        }
+        let (end, max) = (self.readable.end(), config.gap_bytes_max);
+        if range.start() > end.saturating_add(max) {
+            return Err(WriteError::Gap { at: range.start(), end, max });
+        }
+        let joins = |at: u64| self.readable.contains(at);
+        let alone = !joins(range.end()) && !range.start().checked_sub(1).is_some_and(joins);
+        let max = config.runs_max;
+        if alone && self.readable.runs() >= max && !self.readable.overlaps(range) {
+            return Err(WriteError::Fragmented { max });
+        }
+        Ok(())
+    }
+
+    fn admit_total(&self, end: u64, total: u64) -> Result<(), WriteError> {
+        match self.total {
+            Some(held) if held != total => return Err(WriteError::Length { held, given: total }),
+            _ => {}
+        }
+        let end = end.max(self.readable.end());
+        if total < end {
+            return Err(WriteError::BelowHeld { total, last: end - 1 });
+        }
+        Ok(())
+    }
+
+    /// Put what is missing of `range` into the ring and the sets.
+    fn take_in(
+        &mut self,
+        range: ByteRange,
+        bytes: &[u8],
+        captured: Option<Stamp>,
+        to_disk: bool,
+        acknowledge: bool,
+    ) -> Vec<(u64, Bytes)> {
+        let mut pieces = Vec::new();
+        let Some(kept) = ByteRange::new(range.start().max(self.retained_from), range.end()) else {
+            return pieces;
+        };
+        for missing in self.readable.missing(kept).iter() {
+            let from = usize::try_from(missing.start() - range.start()).unwrap_or(usize::MAX);
+            let len = usize::try_from(missing.len()).unwrap_or(usize::MAX);
+            let Some(piece) = bytes.get(from..from.saturating_add(len)) else { continue };
+            pieces.push((missing.start(), self.ring.insert(missing.start(), piece, captured)));
+            self.readable.insert(missing);
+            if to_disk {
+                self.pending.insert(missing);
+            }
+            if acknowledge || !to_disk {
+                self.acknowledged.insert(missing);
+            }
+        }
+        pieces
+    }
+
+    /// The ring has let go of `range`: what is not on the disk, nor on its way there, is gone.
+    fn evicted(&mut self, range: ByteRange, to_disk: bool) {
+        if !to_disk {
+            return self.forget_below(range.end().max(self.retained_from));
+        }
+        let mut safe = self.written.within(range);
+        safe.extend(&self.pending.within(range));
+        for gone in safe.missing(range).iter() {
+            self.readable.remove(gone);
+            self.acknowledged.remove(gone);
+        }
+    }
+
+    fn forget_below(&mut self, from: u64) {
+        self.retained_from = from;
+        let Some(below) = ByteRange::new(0, from) else { return };
+        self.ring.remove(below);
+        self.readable.remove(below);
+        self.written.remove(below);
+        self.acknowledged.remove(below);
+    }
+}
