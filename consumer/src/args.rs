@@ -1,0 +1,126 @@
+//! What was typed, and what is meant by it.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, bail};
+use clap::{Parser, ValueEnum};
+use freshet_consumer::{Existing, Fetch, Manner, Policy, Start, StreamUrl, Token};
+
+const AFTER: &str = "\
+Exit status:
+    0  the stream is complete, and so is the copy (and, with --verify, it is the origin's);
+       or whoever read the output has had enough
+    1  an error
+    2  the command line is wrong
+    3  the stream is complete, the copy has holes: those bytes cannot be had (any more)
+    4  with --verify: the digest differs, or there is none to compare with
+    5  there is no such stream
+    6  the stream is another one than the one that the file has bytes of
+  130  interrupted; start it again to go on
+  143  told to terminate; start it again to go on
+
+FILE fills in place. FILE.have beside it says what it has, and stays there when the copy is complete:
+a later start then finds nothing to do. It may be deleted with the file, not without it.";
+
+/// Take a stream from a distributor into a file, or in order to standard output.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER)]
+pub(crate) struct Args {
+    /// The stream: http://HOST[:PORT]/live/NAME
+    url: StreamUrl,
+    /// Fill this file, or write the bytes in order to standard output (-)
+    /// [default: the last segment of the stream's name, in this folder]
+    #[arg(short, long, value_name = "FILE|-")]
+    output: Option<PathBuf>,
+    /// Which bytes: a complete copy, the newest first; or from the live edge on, and never mind gaps
+    #[arg(long, value_enum, default_value_t = Want::All)]
+    policy: Want,
+    /// Ask again and again for one part each, where something on the way holds long replies back
+    #[arg(long)]
+    poll: bool,
+    /// When the stream is complete, compare the copy's SHA-256 with the distributor's
+    #[arg(long)]
+    verify: bool,
+    /// Empty the file if it is something else than a part of this stream
+    #[arg(long)]
+    replace: bool,
+    /// Wait so long for a stream, or a distributor, that is not there yet
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
+    /// Once begun, give up after so long without a word from the distributor [default: never]
+    #[arg(long, value_name = "SECONDS")]
+    give_up: Option<u64>,
+    /// The read token; others on this machine can see it here, so better use the file or variable
+    #[arg(long, value_name = "TOKEN", env = "FRESHET_READ_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// A file with the read token
+    #[arg(long, value_name = "PATH")]
+    token_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Want {
+    All,
+    Newest,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) fetch: Fetch,
+    pub(crate) output: Output,
+    pub(crate) verify: bool,
+}
+
+/// Where the bytes go.
+#[derive(Debug)]
+pub(crate) enum Output {
+    File { path: PathBuf, manner: Manner, existing: Existing },
+    Stdout { start: Start },
+}
+
+impl Args {
+    /// Put it together, or say what does not go together.
+    pub(crate) fn task(self) -> anyhow::Result<Task> {
+        let output = self.output();
+        match &output {
+            Output::Stdout { .. } if self.poll => {
+                bail!("--poll brings the newest bytes first; -o - needs them in order")
+            }
+            Output::Stdout { .. } if self.replace => {
+                bail!("--replace is about a file, -o - has none")
+            }
+            _ if self.verify && self.policy == Want::Newest => {
+                bail!("--verify compares a complete copy, --policy newest makes none")
+            }
+            _ => {}
+        }
+        let mut fetch = Fetch::new(self.url);
+        fetch.wait = Duration::from_secs(self.wait);
+        fetch.give_up = self.give_up.map(Duration::from_secs);
+        fetch.token = match (self.token_file, self.token) {
+            (Some(path), _) => {
+                Some(Token::read(&path).with_context(|| path.display().to_string())?)
+            }
+            (None, Some(token)) => Some(token.parse()?),
+            (None, None) => None,
+        };
+        Ok(Task { fetch, output, verify: self.verify })
+    }
+
+    fn output(&self) -> Output {
+        let policy = match self.policy {
+            Want::All => Policy::All,
+            Want::Newest => Policy::Newest,
+        };
+        let path = self.output.clone().unwrap_or_else(|| self.url.last_segment().into());
+        if path.as_os_str() == "-" {
+            let start = if policy == Policy::All { Start::Beginning } else { Start::Live };
+            return Output::Stdout { start };
+        }
+        let manner =
+            if self.poll { Manner::Poll(policy) } else { Manner::Continuous(policy.backfill()) };
+        let existing = if self.replace { Existing::Replace } else { Existing::Keep };
+        Output::File { path, manner, existing }
+    }
+}

@@ -1,0 +1,167 @@
+//! A copy of a stream in a file: from whatever an earlier run left to the end of the stream.
+
+use std::{path::Path, time::Duration};
+
+use freshet_protocol::ETag;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{
+    assemble::Assembly,
+    fetch::{Fetch, FetchError, Manner},
+    follow::{Effort, Follow},
+    limits,
+    progress::Progress,
+    sink::{Existing, FileSink, SinkError},
+};
+
+/// How it went.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Why it is over.
+    pub end: End,
+    /// Which incarnation it was; `None` where none was found before the end.
+    pub etag: Option<ETag>,
+    /// Who holds what.
+    pub assembly: Assembly,
+    /// What it took.
+    pub effort: Effort,
+}
+
+/// Why taking a stream is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The stream is complete, and so is what was wanted of it.
+    Complete,
+    /// The stream is complete, and bytes that were wanted cannot be had.
+    Holes,
+    /// We were told to stop.
+    Interrupted,
+    /// Nobody reads what we write.
+    Closed,
+}
+
+/// Why a copy cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// The stream.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The file.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// What the bytes in order are written to.
+    #[error("cannot write")]
+    Write(#[source] std::io::Error),
+}
+
+/// Fill the file at `path` with the stream until that is complete, or `shutdown`.
+///
+/// A copy that is whole already stays as it is, and so even where the distributor is gone or has
+/// forgotten the stream. Not cancel safe: use `shutdown`, so that the last bytes are noted.
+///
+/// # Errors
+///
+/// The stream cannot be taken, or the file not be filled. What was written is noted before.
+pub async fn to_file(
+    fetch: Fetch,
+    manner: Manner,
+    path: &Path,
+    existing: Existing,
+    progress: &mut Progress,
+    shutdown: &CancellationToken,
+) -> Result<Summary, CopyError> {
+    let earlier = FileSink::find(path, existing)?;
+    let before = earlier.as_ref().map_or_else(Assembly::default, FileSink::assembly);
+    let untouched = {
+        let etag = earlier.as_ref().map(|sink| sink.resume().etag);
+        move |end| Summary { end, etag, assembly: before, effort: Effort::default() }
+    };
+    let opened = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return Ok(untouched(End::Interrupted)),
+        opened = open(&fetch, manner, path, existing, earlier) => opened?,
+    };
+    let Some((mut follow, mut sink)) = opened else {
+        return Ok(untouched(End::Complete));
+    };
+    let filled = fill(&mut follow, &mut sink, progress, shutdown).await;
+    sink.know_total(follow.assembly().total());
+    if sink.is_dirty() {
+        sink.save().await?;
+    }
+    Ok(Summary::of(filled?, &follow))
+}
+
+impl Summary {
+    pub(crate) fn of(end: End, follow: &Follow) -> Self {
+        let (etag, assembly) = (Some(follow.etag().clone()), follow.assembly().clone());
+        Self { end, etag, assembly, effort: follow.effort() }
+    }
+}
+
+/// The stream and the file; `None` where the file is whole and nobody can be asked about it.
+async fn open(
+    fetch: &Fetch,
+    manner: Manner,
+    path: &Path,
+    existing: Existing,
+    earlier: Option<FileSink>,
+) -> Result<Option<(Follow, FileSink)>, CopyError> {
+    let resume = earlier.as_ref().map(FileSink::resume);
+    let whole = earlier.as_ref().is_some_and(|sink| sink.assembly().is_whole());
+    // Whoever has it all does not wait for more of it.
+    let wait = if whole { Duration::ZERO } else { fetch.wait };
+    let follow = match (Fetch { wait, ..fetch.clone() }).open(manner, resume).await {
+        Ok(follow) => follow,
+        Err(error @ (FetchError::NoStream { .. } | FetchError::Unreachable { .. })) if whole => {
+            warn!(%error, "the copy is whole; it could not be compared with the distributor's");
+            return Ok(None);
+        }
+        Err(error @ FetchError::Replaced { .. }) if existing == Existing::Replace => {
+            warn!(%error, path = %path.display(), "begun anew");
+            drop(earlier);
+            let follow = fetch.clone().open(manner, None).await?;
+            let sink = FileSink::create(path, &fetch.url, follow.etag())?;
+            return Ok(Some((follow, sink)));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let sink = match earlier {
+        Some(sink) => sink,
+        None => FileSink::create(path, &fetch.url, follow.etag())?,
+    };
+    Ok(Some((follow, sink)))
+}
+
+/// Pieces into the file, and a note of them once a second.
+async fn fill(
+    follow: &mut Follow,
+    sink: &mut FileSink,
+    progress: &mut Progress,
+    shutdown: &CancellationToken,
+) -> Result<End, CopyError> {
+    let mut due = Instant::now() + limits::HAVE_SAVE;
+    loop {
+        // Cancelling `next` for the save loses nothing: it is cancel safe, and after the save it is
+        // not dirty any more.
+        let piece = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(End::Interrupted),
+            () = sleep_until(due), if sink.is_dirty() => {
+                sink.know_total(follow.assembly().total());
+                sink.save().await?;
+                due = Instant::now() + limits::HAVE_SAVE;
+                continue;
+            }
+            piece = follow.next() => piece?,
+        };
+        let Some(piece) = piece else {
+            return Ok(if follow.assembly().is_whole() { End::Complete } else { End::Holes });
+        };
+        sink.write(&piece)?;
+        progress.note(&piece, follow.assembly());
+    }
+}

@@ -1,0 +1,379 @@
+//! Requests in a row until there is nothing more to be had, through any number of cuts.
+//!
+//! ```text
+//!            ┌───────────── pause ◀── cut ──┐
+//!            ▼                              │
+//!   open ──▶ Ask ── 206 ──▶ Reading ──▶ pieces ──▶ end ──▶ Confirm (HEAD) ──▶ Finished
+//!    HEAD    ▲                  │ silent: HEAD                  │
+//!            └──────────────────┴── something is missing ◀──────┘
+//! ```
+//!
+//! A reply that ends is believed only after a HEAD has said the same: a proxy may end a body
+//! properly that it received cut.
+
+use std::{collections::VecDeque, time::Duration};
+
+use freshet_protocol::{Backfill, ByteRange, ETag, Held, Stamp};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::warn;
+
+use crate::{
+    ask::{self, Answer, Question},
+    assemble::Assembly,
+    backoff::Pauses,
+    fetch::{Fetch, FetchError, Manner, Policy, Resume, Start},
+    head::Head,
+    limits,
+    piece::Piece,
+    request::{Body, Client, Cut, Fields, Run},
+};
+
+/// What it took so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// GET requests sent.
+    pub requests: u64,
+    /// Replies that broke, stalled or did not come.
+    pub cuts: u64,
+    /// Bytes received, those that were held already included.
+    pub received_bytes: u64,
+}
+
+/// A stream being taken.
+#[derive(Debug)]
+pub struct Follow {
+    fetch: Fetch,
+    client: Client,
+    manner: Manner,
+    etag: ETag,
+    assembly: Assembly,
+    /// In order: where it began.
+    start: u64,
+    state: State,
+    ready: VecDeque<Piece>,
+    pauses: Pauses,
+    resume_at: Option<Instant>,
+    heard: Instant,
+    effort: Effort,
+}
+
+const NOT_SAID: FetchError = FetchError::Foreign { what: "it does not say what is held" };
+
+#[derive(Debug)]
+enum State {
+    Ask,
+    Reading(Body),
+    Confirm,
+    Finished,
+}
+
+impl Follow {
+    pub(crate) async fn open(
+        fetch: Fetch,
+        manner: Manner,
+        resume: Option<Resume>,
+    ) -> Result<Self, FetchError> {
+        let mut client = Client::new(fetch.url.clone(), fetch.token.clone(), fetch.deadlines);
+        let head = ask::first(&mut client, &fetch).await?;
+        let now = head.etag.clone().ok_or(FetchError::Foreign { what: "it has no ETag" })?;
+        let assembly = match resume {
+            Some(resume) if resume.etag != now => {
+                return Err(FetchError::Replaced { was: resume.etag, now });
+            }
+            Some(resume) => Assembly::resume(resume.held),
+            None => Assembly::default(),
+        };
+        let mut follow = Self {
+            fetch,
+            client,
+            manner,
+            etag: now,
+            assembly,
+            start: 0,
+            state: State::Ask,
+            ready: VecDeque::new(),
+            pauses: Pauses::new(),
+            resume_at: None,
+            heard: Instant::now(),
+            effort: Effort::default(),
+        };
+        let held = head.held().ok_or(NOT_SAID)?;
+        follow.assembly.learn(held, head.retained_from)?;
+        follow.begin();
+        follow.check_lost()?;
+        Ok(follow)
+    }
+
+    /// Where to begin, now that it is known what there is.
+    fn begin(&mut self) {
+        let edge = self.assembly.edge();
+        match self.manner {
+            Manner::InOrder(start) => {
+                self.start = match start {
+                    Start::Beginning => self.assembly.floor(),
+                    Start::Live => edge,
+                    Start::Offset(offset) => offset,
+                };
+            }
+            Manner::Poll(Policy::Newest) => self.assembly.raise_floor(edge),
+            Manner::Poll(Policy::All) | Manner::Continuous(_) => {}
+        }
+        if self.is_done() {
+            self.state = State::Finished;
+        }
+    }
+
+    /// The next bytes; `None` once there is nothing more to be had.
+    ///
+    /// Cancel safe: what was received is kept, a request under way is sent again.
+    ///
+    /// # Errors
+    ///
+    /// It cannot go on: see [`FetchError`]. What was handed out stays right.
+    pub async fn next(&mut self) -> Result<Option<Piece>, FetchError> {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Ok(Some(piece));
+            }
+            match &mut self.state {
+                State::Finished => return Ok(None),
+                State::Ask => self.ask().await?,
+                State::Confirm => self.confirm().await?,
+                State::Reading(body) => {
+                    let silence = self.fetch.deadlines.silence;
+                    match timeout(silence, body.next()).await {
+                        Ok(step) => self.take(step)?,
+                        Err(_) => self.doubt().await?,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Who holds what, as far as is known. Bytes of a piece count as held once it is handed out.
+    #[must_use]
+    pub const fn assembly(&self) -> &Assembly {
+        &self.assembly
+    }
+
+    /// Which incarnation of the stream this is.
+    #[must_use]
+    pub const fn etag(&self) -> &ETag {
+        &self.etag
+    }
+
+    /// What it took so far.
+    #[must_use]
+    pub const fn effort(&self) -> Effort {
+        self.effort
+    }
+
+    /// In order: the offset of the next byte.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.assembly.first_missing(self.start)
+    }
+
+    /// Send the next request, once the pause is over.
+    async fn ask(&mut self) -> Result<(), FetchError> {
+        self.rest().await;
+        let asked = Instant::now();
+        let question =
+            Question { manner: self.manner, claim: self.claim(), position: self.position() };
+        self.effort.requests += 1;
+        let (head, incoming) = match question.put(&mut self.client).await {
+            Ok(reply) => reply,
+            Err(cut) => return self.pause(cut),
+        };
+        match ask::read(&self.fetch, self.manner, &head, incoming).await? {
+            Answer::Later(cut) => self.pause(cut),
+            Answer::Body(body) => {
+                self.same(&head)?;
+                self.state = State::Reading(body);
+                Ok(())
+            }
+            Answer::Nothing => {
+                self.learn(&head)?;
+                self.nothing(asked);
+                Ok(())
+            }
+        }
+    }
+
+    /// Until the pause is over. One that is interrupted goes on where it was.
+    async fn rest(&mut self) {
+        if let Some(at) = self.resume_at {
+            sleep_until(at).await;
+            self.resume_at = None;
+        }
+    }
+
+    /// What to say that we hold: our bytes, and all that we do not want.
+    fn claim(&self) -> Held {
+        let mut claim = self.assembly.held();
+        if let Some(unwanted) = ByteRange::new(0, self.assembly.floor()) {
+            claim.set.insert(unwanted);
+        }
+        claim
+    }
+
+    /// There is nothing for us now: done, or asked again. A distributor that did not wait as asked
+    /// is not asked faster for it.
+    fn nothing(&mut self, asked: Instant) {
+        self.state = match self.manner {
+            _ if self.is_done() => State::Finished,
+            Manner::Poll(_) => {
+                self.resume_at = Some(asked + limits::POLL_PAUSE);
+                State::Ask
+            }
+            Manner::Continuous(_) | Manner::InOrder(_) => State::Confirm,
+        };
+    }
+
+    /// A step of the body: bytes, its end, or its cut.
+    fn take(&mut self, step: Result<Option<Run>, Cut>) -> Result<(), FetchError> {
+        match step {
+            Ok(Some(run)) => self.place(run),
+            Ok(None) => {
+                self.state = match self.manner {
+                    Manner::Poll(_) => State::Ask,
+                    Manner::Continuous(_) | Manner::InOrder(_) => State::Confirm,
+                };
+                Ok(())
+            }
+            Err(cut) => self.pause(cut),
+        }
+    }
+
+    fn place(&mut self, run: Run) -> Result<(), FetchError> {
+        let length = run.bytes.len() as u64;
+        let Some(range) = ByteRange::at(run.offset, length) else {
+            return Err(FetchError::Foreign { what: "its bytes have no possible place" });
+        };
+        self.assembly.learn_total(run.total, range.end())?;
+        self.effort.received_bytes += length;
+        self.heard = Instant::now();
+        let fresh = self.assembly.place(range);
+        if !fresh.is_empty() {
+            self.pauses.reset();
+        } else if let Manner::Poll(_) = self.manner {
+            // It has nothing that we lack, but more runs than we may name: do not spin.
+            self.resume_at = Some(self.heard + limits::POLL_PAUSE);
+        }
+        let received = Stamp::from(std::time::SystemTime::now());
+        self.ready.extend(Piece::of(&run, &fresh, received));
+        Ok(())
+    }
+
+    /// The body is silent: is the source, or is the connection dead?
+    async fn doubt(&mut self) -> Result<(), FetchError> {
+        match self.client.sibling().head(Fields::new(), Duration::ZERO).await {
+            Err(cut) => return self.pause(cut),
+            Ok(head) if head.status.is_success() => self.learn(&head)?,
+            Ok(head) => return self.pause(ask::refusal(&self.fetch, &head, String::new())?),
+        }
+        if !self.is_overdue() {
+            return Ok(());
+        }
+        let State::Reading(body) = &mut self.state else { return Ok(()) };
+        match timeout(self.fetch.deadlines.silence_grace, body.next()).await {
+            Ok(step) => self.take(step),
+            Err(_) => self.pause(Cut::Silent),
+        }
+    }
+
+    /// Should the body that is being read have said something?
+    fn is_overdue(&self) -> bool {
+        match self.manner {
+            Manner::Continuous(Backfill::All) | Manner::Poll(_) => {
+                self.assembly.total().is_some() || !self.assembly.obtainable().is_empty()
+            }
+            Manner::Continuous(_) => {
+                let newest = self.assembly.held().set.end();
+                self.assembly.total().is_some() || self.assembly.obtainable().end() > newest
+            }
+            Manner::InOrder(_) => {
+                let next = self.position();
+                self.is_done() || self.assembly.obtainable().contains(next)
+            }
+        }
+    }
+
+    /// A reply has ended: does the distributor mean it?
+    async fn confirm(&mut self) -> Result<(), FetchError> {
+        self.rest().await;
+        let head = match self.client.head(Fields::new(), Duration::ZERO).await {
+            Ok(head) => head,
+            Err(cut) => return self.pause_in(State::Confirm, cut),
+        };
+        if !head.status.is_success() {
+            let cut = ask::refusal(&self.fetch, &head, String::new())?;
+            return self.pause_in(State::Confirm, cut);
+        }
+        self.learn(&head)?;
+        if self.is_done() {
+            self.state = State::Finished;
+            return Ok(());
+        }
+        self.pause(Cut::Unfinished)
+    }
+
+    /// Is there nothing more to wait for?
+    fn is_done(&self) -> bool {
+        match (self.manner, self.assembly.total()) {
+            (_, None) => false,
+            (Manner::Continuous(Backfill::All) | Manner::Poll(_), Some(_)) => {
+                self.assembly.is_exhausted()
+            }
+            // Whatever such a reply left out, it will not bring in another one.
+            (Manner::Continuous(_), Some(_)) => {
+                self.assembly.is_exhausted() || matches!(self.state, State::Confirm)
+            }
+            (Manner::InOrder(_), Some(total)) => self.position() >= total,
+        }
+    }
+
+    fn same(&self, head: &Head) -> Result<(), FetchError> {
+        match &head.etag {
+            Some(now) if *now == self.etag => Ok(()),
+            Some(now) => Err(FetchError::Replaced { was: self.etag.clone(), now: now.clone() }),
+            None => Err(FetchError::Foreign { what: "it has no ETag" }),
+        }
+    }
+
+    /// What a reply without bytes says about the stream.
+    fn learn(&mut self, head: &Head) -> Result<(), FetchError> {
+        self.same(head)?;
+        self.heard = Instant::now();
+        self.assembly.learn(head.held().ok_or(NOT_SAID)?, head.retained_from)?;
+        self.check_lost()
+    }
+
+    /// In order there is no way round a byte that is gone.
+    fn check_lost(&self) -> Result<(), FetchError> {
+        let (wanted, oldest) = (self.position(), self.assembly.floor());
+        if matches!(self.manner, Manner::InOrder(_)) && wanted < oldest {
+            return Err(FetchError::Lost { wanted, oldest });
+        }
+        Ok(())
+    }
+
+    /// Something went wrong that may go right the next time.
+    fn pause(&mut self, cut: Cut) -> Result<(), FetchError> {
+        self.pause_in(State::Ask, cut)
+    }
+
+    fn pause_in(&mut self, next: State, cut: Cut) -> Result<(), FetchError> {
+        let given_up = self.fetch.give_up.is_some_and(|patience| self.heard.elapsed() > patience);
+        if given_up {
+            return Err(FetchError::Unreachable { url: self.fetch.url.clone(), last: cut });
+        }
+        self.effort.cuts += 1;
+        let least = if let Cut::Later { after, .. } = &cut { *after } else { None };
+        let pause = self.pauses.next(least);
+        self.resume_at = Some(Instant::now() + pause);
+        warn!(?pause, "{}; asking again", cut.chain());
+        self.state = next;
+        Ok(())
+    }
+}

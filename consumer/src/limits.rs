@@ -1,0 +1,71 @@
+//! Every bound of the consumer, with the reason for its value.
+
+use std::time::Duration;
+
+/// Time for a TCP connection: a distributor that is there answers in a round trip.
+pub const CONNECT: Duration = Duration::from_secs(5);
+
+/// Time for the head of a reply, on top of what the request itself asked to wait.
+pub const REPLY_HEAD: Duration = Duration::from_secs(30);
+
+/// Time for a digest of the whole stream: the distributor reads it all, at a few hundred MB/s.
+pub const DIGEST_REPLY: Duration = Duration::from_secs(600);
+
+/// A body that is silent for so long is doubted: a HEAD asks whether there is something to send.
+pub const SILENCE: Duration = Duration::from_secs(30);
+
+/// What a doubted body still gets after the HEAD said that something is missing: those bytes may
+/// have come in just then.
+pub const SILENCE_GRACE: Duration = Duration::from_secs(5);
+
+/// TCP keep-alive: first probe after so long without a segment. With the two below, a peer that
+/// vanished without a word is noticed after 25 s.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+
+/// TCP keep-alive: time between probes.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// TCP keep-alive: probes without an answer until the connection counts as dead.
+pub const KEEPALIVE_PROBES: u32 = 3;
+
+/// Time that a connection gets to become free for the next request before a new one is made.
+pub const REUSE: Duration = Duration::from_secs(1);
+
+/// First pause after a cut: a distributor that restarts is back in about this time.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
+
+/// Longest pause between attempts, `Retry-After` included: a person at the screen waits no longer.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// What a polling GET asks the distributor to wait for a byte: below the 30 s after which common
+/// proxies give up on a silent reply.
+pub const POLL_WAIT: Duration = Duration::from_secs(25);
+
+/// Least time between two polls that brought nothing: for a distributor that does not wait.
+pub const POLL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes of a problem document that are read: ours are below 1 KiB.
+pub const PROBLEM_BYTES_MAX: usize = 16 << 10;
+
+/// Runs that are kept in mind; beyond them the oldest is forgotten (and asked for again, where
+/// wanted). About 5 MB of memory.
+pub const RUNS_MAX: usize = 1 << 16;
+
+/// Bytes of a `.have` file: [`RUNS_MAX`] lines of two offsets of 19 digits, and a head.
+pub const HAVE_BYTES_MAX: u64 = 4 << 20;
+
+/// Time between two saves of a `.have` file: what a kill -9 makes us fetch again.
+pub const HAVE_SAVE: Duration = Duration::from_secs(1);
+
+/// Bytes of a token file: a token has a few dozen.
+pub const TOKEN_BYTES_MAX: u64 = 4 << 10;
+
+/// Bytes hashed at a time.
+pub const HASH_BYTES: usize = 1 << 20;
+
+/// Time between two redraws of the progress bar.
+pub const REDRAW: Duration = Duration::from_millis(200);
+
+const _: () = assert!(RUNS_MAX as u64 * 41 + 8192 <= HAVE_BYTES_MAX);
+const _: () = assert!(BACKOFF_MIN.as_nanos() < BACKOFF_MAX.as_nanos());
+const _: () = assert!(POLL_WAIT.as_secs() <= freshet_protocol::limits::WAIT_SECONDS_MAX as u64);

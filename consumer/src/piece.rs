@@ -1,0 +1,64 @@
+//! A piece: bytes of the stream that were not there before.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use freshet_protocol::{ByteRange, RangeSet, Stamp};
+
+use crate::request::Run;
+
+/// Bytes of the stream that were not held before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Where they belong.
+    pub offset: u64,
+    /// The bytes; never empty.
+    pub bytes: Bytes,
+    /// When the first byte of their part was captured, by the origin's clock.
+    pub origin_time: Option<Stamp>,
+    /// When they came, by our clock.
+    pub received: Stamp,
+}
+
+impl Piece {
+    /// How old the part was when these bytes of it came, as far as the two clocks agree.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        self.origin_time.map(|captured| self.received.since(captured))
+    }
+
+    /// One past the last byte.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.offset.saturating_add(self.bytes.len() as u64)
+    }
+
+    /// The pieces of `run` that are `fresh`.
+    pub(crate) fn of(run: &Run, fresh: &RangeSet, received: Stamp) -> impl Iterator<Item = Self> {
+        fresh.iter().filter_map(move |range| {
+            let bytes = slice(run, range)?;
+            Some(Self { offset: range.start(), bytes, origin_time: run.origin_time, received })
+        })
+    }
+}
+
+fn slice(run: &Run, range: ByteRange) -> Option<Bytes> {
+    let start = usize::try_from(range.start().checked_sub(run.offset)?).ok()?;
+    let end = usize::try_from(range.end().checked_sub(run.offset)?).ok()?;
+    (end <= run.bytes.len()).then(|| run.bytes.slice(start..end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_overlaps_gives_only_what_is_new() {
+        let bytes = Bytes::from_static(b"0123456789");
+        let run = Run { offset: 100, bytes, origin_time: None, total: None };
+        let fresh = [ByteRange::at(101, 2), ByteRange::at(107, 3)].into_iter().flatten().collect();
+        let pieces: Vec<_> = Piece::of(&run, &fresh, Stamp::from_nanos(1)).collect();
+        let shown: Vec<_> = pieces.iter().map(|piece| (piece.offset, &piece.bytes[..])).collect();
+        assert_eq!(shown, [(101, &b"12"[..]), (107, &b"789"[..])]);
+    }
+}

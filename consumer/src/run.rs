@@ -1,0 +1,133 @@
+//! The task carried out, and what it comes to: a line for people and a status for scripts.
+
+use anyhow::Context;
+use freshet_consumer::{
+    CopyError, End, FetchError, Progress, Summary, VerifyError, digest_of_file, to_file, to_writer,
+    verify,
+};
+use freshet_protocol::Sha256Digest;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{Output, Task};
+
+/// Why it ended, as an exit status says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Status {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Holes = 3,
+    Differs = 4,
+    NoStream = 5,
+    Replaced = 6,
+    Interrupted = 130,
+}
+
+/// Take the stream; check it where that is asked for.
+pub(crate) async fn run(
+    task: Task,
+    progress: &mut Progress,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Status> {
+    let Task { fetch, output, verify: wanted } = task;
+    let url = fetch.url.to_string();
+    let (summary, ours) = match &output {
+        Output::File { path, manner, existing } => {
+            let taken = to_file(fetch.clone(), *manner, path, *existing, progress, shutdown).await;
+            (taken, None)
+        }
+        Output::Stdout { start } => {
+            let (mut hash, mut out) = (Sha256::new(), tokio::io::stdout());
+            let taken = to_writer(fetch.clone(), *start, &mut out, &mut hash, progress, shutdown);
+            (taken.await, Some(Sha256Digest(hash.finalize().into())))
+        }
+    };
+    progress.finish();
+    let summary = summary.with_context(|| format!("cannot take {url}"))?;
+    tell(&summary);
+    if !wanted || summary.end != End::Complete {
+        return Ok(status(&summary));
+    }
+    let ours = match (ours, &output) {
+        (Some(ours), _) => ours,
+        (None, Output::File { path, .. }) => digest_of_file(path).await?,
+        (None, Output::Stdout { .. }) => return Ok(Status::Failed),
+    };
+    verify(&fetch, summary.etag.as_ref(), ours).await?;
+    eprintln!("verified: {ours}");
+    Ok(Status::Done)
+}
+
+fn status(summary: &Summary) -> Status {
+    match summary.end {
+        End::Complete | End::Closed => Status::Done,
+        End::Holes => Status::Holes,
+        End::Interrupted => Status::Interrupted,
+    }
+}
+
+fn tell(summary: &Summary) {
+    let (assembly, effort) = (&summary.assembly, summary.effort);
+    let what = match summary.end {
+        End::Complete => "complete",
+        End::Holes => "ended with holes",
+        End::Interrupted => "interrupted",
+        End::Closed => "the reader has had enough",
+    };
+    let total = assembly.total().map_or_else(String::new, |total| format!(" of {total}"));
+    eprintln!(
+        "{what}: {}{total} bytes held, {} received in {} requests, {} cuts",
+        assembly.held_bytes(),
+        effort.received_bytes,
+        effort.requests,
+        effort.cuts,
+    );
+    let holes = assembly.holes();
+    if summary.end == End::Holes && !holes.is_empty() {
+        let (runs, shown) = (holes.runs(), holes.newest_runs(8));
+        let more = if runs > 8 { " and older ones" } else { "" };
+        eprintln!("missing: {} bytes in {runs} holes: {shown}{more}", holes.bytes());
+    }
+}
+
+/// What an error comes to.
+pub(crate) fn status_of(error: &anyhow::Error) -> Status {
+    let fetch = match error.downcast_ref::<CopyError>() {
+        Some(CopyError::Fetch(fetch)) => Some(fetch),
+        _ => None,
+    };
+    match fetch {
+        Some(FetchError::NoStream { .. }) => return Status::NoStream,
+        Some(FetchError::Replaced { .. }) => return Status::Replaced,
+        Some(FetchError::Lost { .. }) => return Status::Holes,
+        _ => {}
+    }
+    match error.downcast_ref::<VerifyError>() {
+        Some(VerifyError::Differs { .. } | VerifyError::NoDigest) => Status::Differs,
+        Some(VerifyError::Replaced) => Status::Replaced,
+        _ => Status::Failed,
+    }
+}
+
+/// What may help, where we know it.
+pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    use freshet_consumer::SinkError;
+    match error.downcast_ref::<CopyError>()? {
+        CopyError::Fetch(FetchError::NoStream { .. }) => Some("--wait SECONDS waits for it"),
+        CopyError::Fetch(FetchError::Unreachable { .. }) => Some("--wait SECONDS tries for longer"),
+        CopyError::Fetch(FetchError::Replaced { .. }) => {
+            Some("--replace takes the new one instead; or give another file with -o")
+        }
+        CopyError::Fetch(FetchError::Refused { status, .. })
+            if matches!(status.as_u16(), 401 | 403) =>
+        {
+            Some("give the read token with --token-file or FRESHET_READ_TOKEN")
+        }
+        CopyError::Sink(SinkError::NotOurs { .. } | SinkError::Have { .. }) => {
+            Some("--replace empties it and begins anew; or give another file with -o")
+        }
+        _ => None,
+    }
+}
