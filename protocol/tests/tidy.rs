@@ -58,6 +58,8 @@ struct Source {
     /// From the workspace's root, with `/`.
     path: String,
     text: String,
+    /// Is it `main.rs` or a module of it, and so part of a command?
+    of_command: bool,
 }
 
 type Rule = fn(&Source) -> Vec<String>;
@@ -132,7 +134,7 @@ fn strangers(source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// Facts become statuses in one place, and prose at the edge of a program only.
+/// Facts become statuses in one place, and prose in commands only.
 fn statuses_and_anyhow(source: &Source) -> Vec<String> {
     let code = code_of(&source.text);
     let mut complaints = Vec::new();
@@ -141,9 +143,9 @@ fn statuses_and_anyhow(source: &Source) -> Vec<String> {
         let free = !has_word(&code, "StatusCode");
         complaints.extend(complain_unless(free, || "only http/reply.rs knows statuses".into()));
     }
-    if !source.path.starts_with("bench/") && !source.path.ends_with("src/main.rs") {
+    if !source.path.starts_with("bench/") && !source.of_command {
         let free = !has_word(&code, "anyhow");
-        complaints.extend(complain_unless(free, || "only main.rs and bench know anyhow".into()));
+        complaints.extend(complain_unless(free, || "only commands and bench know anyhow".into()));
     }
     complaints
 }
@@ -246,6 +248,8 @@ fn root() -> PathBuf {
 /// Every `*.rs` under the `src` folder of every crate.
 fn sources() -> Vec<Source> {
     let root = root();
+    let command_of = |name: &str| fs::read_to_string(root.join(name).join("src/main.rs")).unwrap();
+    let commands: Vec<_> = CRATES.iter().map(|(name, _)| (*name, command_of(name))).collect();
     let mut folders: Vec<_> = CRATES.iter().map(|(name, _)| root.join(name).join("src")).collect();
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -255,16 +259,27 @@ fn sources() -> Vec<Source> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let inside = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-                found.push(Source { path: inside, text: fs::read_to_string(&path).unwrap() });
+                let text = fs::read_to_string(&path).unwrap();
+                let of_command =
+                    commands.iter().any(|(name, main)| is_of_command(&inside, name, main));
+                found.push(Source { path: inside, text, of_command });
             }
         }
     }
     found
 }
 
+/// Does the file of that path belong to the command of crate `name`, whose main.rs is `main`?
+fn is_of_command(path: &str, name: &str, main: &str) -> bool {
+    let Some(inside) = path.strip_prefix(&format!("{name}/src/")) else { return false };
+    let module = inside.split('/').next().unwrap().trim_end_matches(".rs");
+    module == "main" || main.lines().any(|line| line == format!("mod {module};"))
+}
+
 /// What all rules together say of one file.
 fn complaints(path: &str, text: &str) -> Vec<String> {
-    let source = Source { path: path.into(), text: text.into() };
+    let of_command = path.ends_with("/main.rs");
+    let source = Source { path: path.into(), text: text.into(), of_command };
     RULES.iter().flat_map(|rule| rule(&source)).collect()
 }
 
@@ -316,6 +331,22 @@ fn a_word_in_the_wrong_folder_is_noticed() {
     }
     assert_eq!(complaints("bench/src/demo.rs", "//! x\nanyhow::bail!(x)\n"), [""; 0]);
     assert_eq!(complaints("distributor/src/http/plain.rs", "//! x\nrefs::count()\n"), [""; 0]);
+}
+
+#[test]
+fn a_module_of_main_is_part_of_the_command() {
+    let main = "//! x\nmod args;\nmod run;\n";
+    for (path, expected) in [
+        ("origin/src/main.rs", true),
+        ("origin/src/args.rs", true),
+        ("origin/src/run/loop.rs", true),
+        ("origin/src/push.rs", false),
+        ("consumer/src/args.rs", false),
+    ] {
+        assert_eq!(is_of_command(path, "origin", main), expected, "{path}");
+    }
+    assert_eq!(complaints("origin/src/args.rs", "//! x\nuse anyhow::bail;\n").len(), 1);
+    assert_eq!(complaints("origin/src/main.rs", "//! x\nuse anyhow::bail;\n"), [""; 0]);
 }
 
 #[test]
