@@ -15,8 +15,9 @@ use std::{
 /// Lines of one source file, its tests not counted: what a reader can keep in mind.
 const FILE_LINES_MAX: usize = 400;
 
-/// Lines of a `main.rs`: arguments, logging, signals. The rest belongs into the library.
-const MAIN_LINES_MAX: usize = 60;
+/// Lines of a `main.rs`: arguments, logging, signals, in the size of one function. The rest belongs
+/// into the library.
+const MAIN_LINES_MAX: usize = 70;
 
 /// The crates, and which of the others each may name. Roles meet on the wire and in `bench` only.
 const CRATES: [(&str, &[&str]); 6] = [
@@ -248,8 +249,10 @@ fn root() -> PathBuf {
 /// Every `*.rs` under the `src` folder of every crate.
 fn sources() -> Vec<Source> {
     let root = root();
-    let command_of = |name: &str| fs::read_to_string(root.join(name).join("src/main.rs")).unwrap();
-    let commands: Vec<_> = CRATES.iter().map(|(name, _)| (*name, command_of(name))).collect();
+    // `protocol` has no command.
+    let command_of = |name| fs::read_to_string(root.join(name).join("src/main.rs"));
+    let commands: Vec<_> =
+        CRATES.iter().map(|(name, _)| (*name, command_of(*name).unwrap_or_default())).collect();
     let mut folders: Vec<_> = CRATES.iter().map(|(name, _)| root.join(name).join("src")).collect();
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
