@@ -165,10 +165,15 @@ fn flush(desk: &Desk, run: Option<Run>, written: &mut Written) {
     let Some(Run { stream, range, bytes, captured, received, ticket }) = run else { return };
     let Some(files) = &stream.files else { return };
     let result = prepare(desk, &stream, files)
+        .map_err(|error| (range.start(), error))
         .and_then(|()| lock(&files.segments).write(range.start(), &bytes, captured, received));
-    match result {
-        Ok(()) => written.push((stream, range, ticket)),
-        Err(error) => failed(desk, &stream, range, &ticket, &error),
+    // What the journal says and what the stream says it holds must be the same to the byte.
+    let reached = result.as_ref().map_or_else(|(reached, _)| *reached, |()| range.end());
+    if let (Some(lost), Err((_, error))) = (ByteRange::new(reached, range.end()), result) {
+        failed(desk, &stream, lost, &ticket, &error);
+    }
+    if let Some(range) = ByteRange::new(range.start(), reached) {
+        written.push((stream, range, ticket));
     }
 }
 
@@ -225,14 +230,18 @@ fn forget(
     error: &io::Error,
     written: &mut Written,
 ) {
-    written.retain(|(other, range, ticket)| {
-        let hit = Arc::ptr_eq(other, stream) && lost.overlaps(*range);
-        if hit {
-            failed(desk, stream, *range, ticket, error);
+    let mut kept = Written::new();
+    for (other, range, ticket) in written.drain(..) {
+        if !Arc::ptr_eq(&other, stream) || !lost.overlaps(range) {
+            kept.push((other, range, ticket));
+            continue;
         }
-        !hit
-    });
-    // What an earlier batch wrote and did not sync has no request to answer to any more.
+        ticket.fail(WriteError::Disk { reason: error.to_string() });
+        let sound = lost.missing(range);
+        kept.extend(sound.iter().map(|run| (Arc::clone(&other), run, Arc::clone(&ticket))));
+    }
+    *written = kept;
+    desk.counters.disk_errors.fetch_add(1, Relaxed);
     lost.iter().for_each(|range| stream.not_written(range));
 }
 

@@ -24,6 +24,8 @@ mod retention;
 mod ring;
 mod segment;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -172,9 +174,6 @@ impl Store {
     }
 
     fn open_on(config: StoreConfig, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
-        let seed = config.seed;
-        let mut random =
-            seed.map_or_else(|| StdRng::from_rng(&mut rand::rng()), StdRng::seed_from_u64);
         let on_disk = match &config.data {
             Some(data) => Some(OnDisk::open(disk, data)?),
             None if config.durability != crate::config::Durability::Memory => {
@@ -188,6 +187,11 @@ impl Store {
         let found = on_disk.as_ref().map_or_else(|| Ok(Vec::new()), OnDisk::manifests)?;
         let known = found.iter().map(|manifest| manifest.id + 1).max().unwrap_or(1);
         let next_id = on_disk.as_ref().map_or(1, OnDisk::next_id).max(known);
+        // The number is in the seed, so that a later life with the same seed draws other tokens.
+        let random = config.seed.map_or_else(
+            || StdRng::from_rng(&mut rand::rng()),
+            |seed| StdRng::seed_from_u64(seed ^ next_id.rotate_left(32)),
+        );
         let (queue, ops) = mpsc::channel(limits::DISK_QUEUE_WRITES_MAX);
         let shared = Arc::new(Shared {
             config,
@@ -206,8 +210,6 @@ impl Store {
             .name("disk".into())
             .spawn(move || disk_thread::run(&desk, ops))
             .map_err(|source| OpenError::Io { path: "disk thread".into(), source })?;
-        // A first draw, so that two stores with one seed and different lives do not share tokens.
-        let _: u64 = random.random();
         let identity = Mutex::new(Identity { next_id, random });
         let store = Self { shared, disk: on_disk, identity };
         store.recover(found);

@@ -209,28 +209,40 @@ impl Segments {
 
     /// Write `bytes` to their place and into the journal; nothing of them may be there yet.
     ///
-    /// On error nothing of the piece that failed is in the journal; the pieces before it may be.
+    /// # Errors
+    ///
+    /// The disk failed; with the offset up to which the bytes are written all the same.
     pub(super) fn write(
         &mut self,
         at: u64,
         bytes: &[u8],
         captured: Option<Stamp>,
         received: Stamp,
-    ) -> io::Result<()> {
+    ) -> Result<(), (u64, io::Error)> {
         let (mut at, mut rest) = (at, bytes);
         while !rest.is_empty() {
             let start = self.place.start_of(at);
             let room = len_of(start + self.place.segment_bytes - at).min(RECORD_BYTES_MAX);
             let (piece, later) = rest.split_at(rest.len().min(room));
-            let range = ByteRange::at(at, piece.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
-            let crc = crc32c::crc32c(piece);
-            let record = Record { kind: Kind::Data, range, crc, captured, received };
-            let salt = self.place.salt;
-            self.opened(start)?.write(&record, piece, salt)?;
+            self.write_piece(start, at, piece, captured, received).map_err(|error| (at, error))?;
             self.tidy(start, received);
-            (at, rest) = (range.end(), later);
+            (at, rest) = (at + piece.len() as u64, later);
         }
         Ok(())
+    }
+
+    fn write_piece(
+        &mut self,
+        start: u64,
+        at: u64,
+        piece: &[u8],
+        captured: Option<Stamp>,
+        received: Stamp,
+    ) -> io::Result<()> {
+        let range = ByteRange::at(at, piece.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
+        let (kind, crc, salt) = (Kind::Data, crc32c::crc32c(piece), self.place.salt);
+        let record = Record { kind, range, crc, captured, received };
+        self.opened(start)?.write(&record, piece, salt)
     }
 
     /// The bytes of `range` are damaged: say so in the journal, so that they can be written again.

@@ -4,6 +4,8 @@
 //! returned is what `kill -9` leaves behind; only what was synced survives a loss of power.
 
 mod real;
+#[cfg(test)]
+pub(crate) mod sim;
 
 use std::{fmt, io, path::Path, sync::Arc, time::SystemTime};
 
