@@ -189,6 +189,8 @@ impl Follow {
             Answer::Later(cut) => self.pause(cut),
             Answer::Body(body) => {
                 self.same(&head)?;
+                self.assembly.raise_floor(head.retained_from);
+                self.check_lost()?;
                 self.state = State::Reading(body);
                 Ok(())
             }
