@@ -1,4 +1,4 @@
-//! See `freshet_fuzz::content_range`.
+//! See `freshet_fuzz::wire::content_range`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| freshet_fuzz::content_range(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| freshet_fuzz::wire::content_range(data));

@@ -1,4 +1,4 @@
-//! See `freshet_fuzz::delivery_query`.
+//! See `freshet_fuzz::wire::delivery_query`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| freshet_fuzz::delivery_query(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| freshet_fuzz::wire::delivery_query(data));

@@ -1,4 +1,4 @@
-//! See `freshet_fuzz::header_values`.
+//! See `freshet_fuzz::wire::header_values`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| freshet_fuzz::header_values(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| freshet_fuzz::wire::header_values(data));

@@ -1,4 +1,4 @@
-//! See `freshet_fuzz::part_reader`.
+//! See `freshet_fuzz::wire::part_reader`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| freshet_fuzz::part_reader(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| freshet_fuzz::wire::part_reader(data));
