@@ -102,6 +102,15 @@ fn every_member_of_the_workspace_is_known_here() {
     assert_eq!(members, CRATES.iter().map(|(name, _)| *name).collect());
 }
 
+#[test]
+fn the_code_map_has_every_file_and_no_other() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let sources = sources();
+    let paths = sources.iter().map(|source| source.path.clone());
+    let there: BTreeSet<_> = paths.filter(|path| !is_test_module(path)).collect();
+    assert_eq!(files_mapped(&map), there, "ARCHITECTURE.md against the tree");
+}
+
 /// The first line says what the file is for.
 fn header(source: &Source) -> Vec<String> {
     let opens = source.text.starts_with("//! ");
@@ -204,6 +213,21 @@ fn siblings_named(manifest: &str) -> BTreeSet<String> {
     let own = |line: &&str| !line.starts_with("name =") && !line.starts_with('#');
     let names = manifest.lines().filter(own).flat_map(|line| line.split("freshet-").skip(1));
     names.map(|rest| leading_word(rest).to_owned()).collect()
+}
+
+/// The files in the tables of a code map: `### folder`, and below it rows of "| `file` | ...".
+fn files_mapped(map: &str) -> BTreeSet<String> {
+    let (mut folder, mut files) = ("", BTreeSet::new());
+    for line in map.lines() {
+        if let Some(heading) = line.strip_prefix("### ") {
+            folder = heading;
+        } else if let Some((file, _)) = line.strip_prefix("| `").and_then(|row| row.split_once('`'))
+            && folder.ends_with("/src")
+        {
+            files.insert(format!("{folder}/{file}"));
+        }
+    }
+    files
 }
 
 /// The module of each `crate::` path, those of a group `crate::{a, b::{c}}` included. What is used
@@ -365,6 +389,15 @@ fn an_arrow_that_points_up_or_sideways_is_noticed() {
     ] {
         assert_eq!(complaints(path, &format!("//! x\n{line}\n")).len(), 1, "{path}: {line}");
     }
+}
+
+#[test]
+fn a_code_map_is_read_by_its_tables() {
+    let map = "| `no` | x |\n### a/src\n| file | what |\n| `lib.rs` | `x` |\n| `b/c.rs` | y |\n### Others\n| `check` | z |\n";
+    assert_eq!(
+        files_mapped(map),
+        BTreeSet::from(["a/src/lib.rs", "a/src/b/c.rs"].map(str::to_owned))
+    );
 }
 
 #[test]
