@@ -73,6 +73,17 @@ impl Follower {
         &self.stream
     }
 
+    /// Mark all that has happened as seen, before a look at the stream: what happens after it ends
+    /// the wait for [`Self::changed`].
+    ///
+    /// # Errors
+    ///
+    /// The stream was deleted.
+    pub(crate) fn mark(&mut self) -> Result<(), ReadError> {
+        self.changed.borrow_and_update();
+        if self.stream.is_deleted() { Err(ReadError::Deleted) } else { Ok(()) }
+    }
+
     /// When the chunk with the byte at `at` was captured, if it is in memory.
     pub(crate) fn origin_time(&self, at: u64) -> Option<Stamp> {
         self.stream.origin_time(at)

@@ -241,6 +241,11 @@ impl Stream {
         state.ring.newest_run_start().unwrap_or_else(|| state.readable.end())
     }
 
+    /// Was it deleted?
+    pub(super) fn is_deleted(&self) -> bool {
+        lock(&self.state).deleted
+    }
+
     /// Is an origin posting right now?
     pub(crate) fn is_live(&self) -> bool {
         lock(&self.state).lease.is_posting()

@@ -22,30 +22,39 @@ async fn a_full_disk_refuses_what_does_not_fit_and_keeps_what_was_acknowledged()
     assert!(rig.post(&model, range(30_000, 90_000)).await.unwrap().covers(range(0, 90_000)));
 }
 
-/// Fill the disk at every single byte of room: journal, data and manifest are hit in turn.
+/// Manifest, data and journal are hit in turn; then the roll to the next segment.
 #[tokio::test]
 async fn a_disk_that_fills_up_at_any_byte_leaves_a_sound_stream() {
     for room in (0..9_000).step_by(61) {
-        let (mut rig, model) = (Rig::new(room, Durability::Os), model(100_000));
-        rig.disk.set_capacity(room);
-        let mut acknowledged = RangeSet::new();
-        for at in 0..20u64 {
-            let piece = range(at * 500, (at + 1) * 500);
-            if rig.post(&model, piece).await.is_ok() {
-                acknowledged.insert(piece);
-            }
-        }
-        rig.stop().await;
-        rig.disk.set_capacity(u64::MAX);
-        rig.open();
-        if let Some(stream) = rig.stream().await {
-            assert!(read_back(&stream, &model).await.1.is_empty());
-            assert!(acknowledged.difference(&stream.held().set).is_empty(), "room {room}");
-        } else {
-            assert!(acknowledged.is_empty(), "room {room}");
-        }
-        assert!(rig.post(&model, range(0, 10_000)).await.unwrap().covers(range(0, 10_000)));
+        fill_up(room, 500).await;
     }
+    for room in (65_000..72_000).step_by(97) {
+        fill_up(room, 4_000).await;
+    }
+}
+
+/// Post 20 pieces to a disk with `room` bytes, then restart it with more.
+async fn fill_up(room: u64, len: u64) {
+    let (mut rig, model) = (Rig::new(room, Durability::Os), model(100_000));
+    rig.disk.set_capacity(room);
+    let mut acknowledged = RangeSet::new();
+    for at in 0..20u64 {
+        let piece = range(at * len, (at + 1) * len);
+        if rig.post(&model, piece).await.is_ok() {
+            acknowledged.insert(piece);
+        }
+    }
+    rig.stop().await;
+    rig.disk.set_capacity(u64::MAX);
+    rig.open();
+    if let Some(stream) = rig.stream().await {
+        assert!(read_back(&stream, &model).await.1.is_empty());
+        assert!(acknowledged.difference(&stream.held().set).is_empty(), "room {room}");
+    } else {
+        assert!(acknowledged.is_empty(), "room {room}");
+    }
+    let all = range(0, 20 * len);
+    assert!(rig.post(&model, all).await.unwrap().covers(all));
 }
 
 #[tokio::test]

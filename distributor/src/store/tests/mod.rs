@@ -4,6 +4,7 @@
 mod crash;
 mod damage;
 mod faults;
+mod scale;
 
 use std::{sync::Arc, time::Duration};
 
