@@ -1,3 +1,31 @@
-//! The `player` command.
+//! The `player` command: arguments, logging, signals. Nothing else.
 
-fn main() {}
+use std::{io, process::ExitCode};
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Args;
+
+mod args;
+mod run;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let task = match Args::parse().task() {
+        Ok(task) => task,
+        Err(error) => {
+            eprintln!("player: {error:#}");
+            return run::USAGE.into();
+        }
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    match run::run(task).await {
+        Ok(status) => status.into(),
+        Err(error) => {
+            eprintln!("player: {error:#}");
+            run::status_of(&error).into()
+        }
+    }
+}

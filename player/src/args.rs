@@ -1,0 +1,98 @@
+//! What was typed, and what is meant by it.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use freshet_consumer::{Fetch, Policy, Start, StreamUrl, Token};
+use freshet_player::{Play, Via, limits};
+
+const AFTER: &str = "\
+Programs: mpv, vlc and ffplay are started with the flags that make them show a byte soonest.
+Anything else is a command that reads the stream from its standard input: --via 'mpv --mute=yes -'.
+It is split into words as a shell would, but no shell runs it.
+
+Exit status:
+    0  the stream has ended and was shown, or the program was closed
+    1  an error
+    2  the command line is wrong
+    3  bytes that come next in order are gone
+    5  there is no such stream
+  130  interrupted
+  143  told to terminate";
+
+/// Show a stream: its bytes, in order and through any cuts, into a player's standard input.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER)]
+pub(crate) struct Args {
+    /// The stream: http://HOST[:PORT]/live/NAME
+    url: StreamUrl,
+    /// The program that shows it: mpv, vlc, ffplay, or a command
+    #[arg(long, value_name = "PROGRAM", required_unless_present = "headless")]
+    via: Option<Via>,
+    /// Show nothing: count the bytes, and say how old the newest one is when it comes
+    #[arg(long, conflicts_with_all = ["via", "buffer_bytes"])]
+    headless: bool,
+    /// Where to begin: live, start, or an offset; a stream that is complete begins at its start
+    #[arg(long, value_name = "WHERE", default_value = "live", value_parser = start)]
+    from: Start,
+    /// Bytes kept in memory for a program that is slower than the network
+    #[arg(long, value_name = "BYTES", default_value_t = limits::BUFFER_BYTES)]
+    buffer_bytes: usize,
+    /// Wait so long for a stream, or a distributor, that is not there yet
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
+    /// The read token; others on this machine can see it here, so better use the file or variable
+    #[arg(long, value_name = "TOKEN", env = "FRESHET_READ_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// A file with the read token
+    #[arg(long, value_name = "PATH")]
+    token_file: Option<PathBuf>,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Play(Play),
+    Headless(Fetch, Policy),
+}
+
+fn start(text: &str) -> Result<Start, String> {
+    match text {
+        "live" => Ok(Start::Live),
+        "start" => Ok(Start::Beginning),
+        offset => offset
+            .parse()
+            .map(Start::Offset)
+            .map_err(|_| "expected live, start or an offset".into()),
+    }
+}
+
+impl Args {
+    /// Put it together, or say what does not go together.
+    pub(crate) fn task(self) -> anyhow::Result<Task> {
+        let mut fetch = Fetch::new(self.url);
+        fetch.wait = Duration::from_secs(self.wait);
+        fetch.token = match (self.token_file, self.token) {
+            (Some(path), _) => {
+                Some(Token::read(&path).with_context(|| path.display().to_string())?)
+            }
+            (None, Some(token)) => Some(token.parse()?),
+            (None, None) => None,
+        };
+        let Some(via) = self.via else {
+            return match self.from {
+                Start::Live => Ok(Task::Headless(fetch, Policy::Newest)),
+                Start::Beginning => Ok(Task::Headless(fetch, Policy::All)),
+                Start::Offset(_) => anyhow::bail!("--headless begins at live or start"),
+            };
+        };
+        ensure!(
+            self.buffer_bytes >= limits::BUFFER_BYTES_MIN,
+            "--buffer-bytes is at least {}",
+            limits::BUFFER_BYTES_MIN
+        );
+        let (from, buffer_bytes) = (self.from, self.buffer_bytes);
+        Ok(Task::Play(Play { fetch, from, via, buffer_bytes }))
+    }
+}

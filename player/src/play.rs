@@ -1,0 +1,183 @@
+//! The stream into a program: from the network into the buffer, from the buffer into the pipe.
+//!
+//! ```text
+//!   distributor ──Follow──▶ Buffer ──stdin──▶ mpv, vlc, ffplay, ...
+//!        └── cuts: the Follow resumes at the next byte, the program never learns of them
+//! ```
+
+use std::{io, process::ExitStatus};
+
+use freshet_consumer::{Fetch, FetchError, Follow, Manner, Start};
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, ChildStdin},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    buffer::Buffer,
+    limits,
+    via::{StartError, Via},
+};
+
+/// A stream to show.
+#[derive(Clone, Debug)]
+pub struct Play {
+    /// Where it is.
+    pub fetch: Fetch,
+    /// Where to begin; a stream that is complete begins at its beginning in any case.
+    pub from: Start,
+    /// What shows it.
+    pub via: Via,
+    /// Bytes kept for a program that is slower than the network.
+    pub buffer_bytes: usize,
+}
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// Why it is over.
+    pub end: PlayEnd,
+    /// Bytes that the program took.
+    pub bytes: u64,
+    /// The most bytes that waited for it.
+    pub buffered_bytes_peak: usize,
+}
+
+/// Why it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlayEnd {
+    /// The stream ended, and the program has shown it.
+    Stream,
+    /// The program ended, as when somebody closes its window.
+    Program,
+    /// We were told to stop.
+    Interrupted,
+}
+
+/// Why a stream cannot be shown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlayError {
+    /// The stream.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The program does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The program failed.
+    #[error("{program} ended with {status}")]
+    Program {
+        /// Its name.
+        program: String,
+        /// What it ended with.
+        status: ExitStatus,
+    },
+    /// The pipe to it, or waiting for it.
+    #[error("lost the connection to the program")]
+    Pipe(#[from] io::Error),
+}
+
+impl Play {
+    /// Show it until it ends, the program does, or `shutdown`.
+    ///
+    /// # Errors
+    ///
+    /// The stream cannot be taken, or the program does not start or fails.
+    pub async fn run(self, shutdown: &CancellationToken) -> Result<Played, PlayError> {
+        let mut buffer = Buffer::new(self.buffer_bytes);
+        let opened = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => None,
+            opened = self.open() => Some(opened?),
+        };
+        let Some(mut follow) = opened else {
+            return Ok(Played { end: PlayEnd::Interrupted, bytes: 0, buffered_bytes_peak: 0 });
+        };
+        let mut child = self.via.start()?;
+        let mut stdin = child.stdin.take();
+        let mut bytes = 0;
+        let fed = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Ok(Fed::Stopped),
+            fed = feed(&mut follow, &mut buffer, &mut stdin, &mut bytes) => fed,
+            ended = child.wait() => ended.map(|_| Fed::Refused).map_err(Into::into),
+        };
+        drop(stdin);
+        let end = self.finish(fed?, child, shutdown).await?;
+        Ok(Played { end, bytes, buffered_bytes_peak: buffer.peak() })
+    }
+
+    async fn open(&self) -> Result<Follow, FetchError> {
+        let follow = self.fetch.clone().open(Manner::InOrder(self.from), None).await?;
+        if self.from == Start::Live && follow.assembly().total().is_some() {
+            return self.fetch.clone().open(Manner::InOrder(Start::Beginning), None).await;
+        }
+        Ok(follow)
+    }
+
+    /// The program's own end, which it gets as long as it needs for once it has all bytes.
+    async fn finish(
+        &self,
+        fed: Fed,
+        mut child: Child,
+        shutdown: &CancellationToken,
+    ) -> Result<PlayEnd, PlayError> {
+        let status = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => None,
+            status = child.wait() => Some(status?),
+        };
+        let Some(status) = status else {
+            // Its input has ended, and a terminal's interrupt reached it as well.
+            if timeout(limits::PROGRAM_END, child.wait()).await.is_err() {
+                child.kill().await?;
+            }
+            return Ok(PlayEnd::Interrupted);
+        };
+        if !status.success() {
+            return Err(PlayError::Program { program: self.via.program().into(), status });
+        }
+        Ok(if fed == Fed::All { PlayEnd::Stream } else { PlayEnd::Program })
+    }
+}
+
+/// Why the program gets no more bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fed {
+    /// It has them all.
+    All,
+    /// It does not want more.
+    Refused,
+    /// We were told to stop.
+    Stopped,
+}
+
+async fn feed(
+    follow: &mut Follow,
+    buffer: &mut Buffer,
+    stdin: &mut Option<ChildStdin>,
+    fed: &mut u64,
+) -> Result<Fed, PlayError> {
+    let Some(stdin) = stdin else { return Ok(Fed::Refused) };
+    let mut more = true;
+    while more || !buffer.is_empty() {
+        // Both are cancel safe: what is not taken now is taken the next time.
+        tokio::select! {
+            piece = follow.next(), if more && buffer.has_room() => match piece? {
+                Some(piece) => buffer.push(piece.bytes),
+                None => more = false,
+            },
+            written = stdin.write(buffer.front()), if !buffer.is_empty() => match written {
+                Ok(count) => {
+                    buffer.take(count);
+                    *fed = fed.saturating_add(count as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Fed::Refused),
+                Err(error) => return Err(error.into()),
+            },
+        }
+    }
+    Ok(Fed::All)
+}
