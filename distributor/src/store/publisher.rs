@@ -226,8 +226,6 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         if let Some(grant) = &self.grant {
             self.stream.release(grant);
-            // What is shown of the stream has changed: no origin posts any more.
-            self.stream.changed.send_replace(());
         }
         if self.created && self.stream.is_untouched() {
             self.shared().forget(&self.stream);
