@@ -145,23 +145,26 @@ async fn fill(
 ) -> Result<End, CopyError> {
     let mut due = Instant::now() + limits::HAVE_SAVE;
     loop {
-        // Cancelling `next` for the save loses nothing: it is cancel safe, and after the save it is
-        // not dirty any more.
-        let piece = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return Ok(End::Interrupted),
-            () = sleep_until(due), if sink.is_dirty() => {
-                sink.know_total(follow.assembly().total());
-                sink.save().await?;
-                due = Instant::now() + limits::HAVE_SAVE;
-                continue;
+        let piece = {
+            let next = follow.next();
+            tokio::pin!(next);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return Ok(End::Interrupted),
+                    () = sleep_until(due), if sink.is_dirty() => {
+                        sink.save().await?;
+                        due = Instant::now() + limits::HAVE_SAVE;
+                    }
+                    piece = &mut next => break piece?,
+                }
             }
-            piece = follow.next() => piece?,
         };
         let Some(piece) = piece else {
             return Ok(if follow.assembly().is_whole() { End::Complete } else { End::Holes });
         };
         sink.write(&piece)?;
+        sink.know_total(follow.assembly().total());
         progress.note(&piece, follow.assembly());
     }
 }

@@ -15,7 +15,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use freshet_protocol::{Backfill, ByteRange, ETag, Held, Stamp};
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
     ask::{self, Answer, Question},
@@ -53,7 +53,8 @@ pub struct Follow {
     ready: VecDeque<Piece>,
     pauses: Pauses,
     resume_at: Option<Instant>,
-    heard: Instant,
+    /// Since when nothing has gone right.
+    failing_since: Option<Instant>,
     effort: Effort,
 }
 
@@ -94,7 +95,7 @@ impl Follow {
             ready: VecDeque::new(),
             pauses: Pauses::new(),
             resume_at: None,
-            heard: Instant::now(),
+            failing_since: None,
             effort: Effort::default(),
         };
         let held = head.held().ok_or(NOT_SAID)?;
@@ -254,13 +255,13 @@ impl Follow {
         };
         self.assembly.learn_total(run.total, range.end())?;
         self.effort.received_bytes += length;
-        self.heard = Instant::now();
+        self.failing_since = None;
         let fresh = self.assembly.place(range);
         if !fresh.is_empty() {
             self.pauses.reset();
         } else if let Manner::Poll(_) = self.manner {
             // It has nothing that we lack, but more runs than we may name: do not spin.
-            self.resume_at = Some(self.heard + limits::POLL_PAUSE);
+            self.resume_at = Some(Instant::now() + limits::POLL_PAUSE);
         }
         let received = Stamp::from(std::time::SystemTime::now());
         self.ready.extend(Piece::of(&run, &fresh, received));
@@ -346,7 +347,7 @@ impl Follow {
     /// What a reply without bytes says about the stream.
     fn learn(&mut self, head: &Head) -> Result<(), FetchError> {
         self.same(head)?;
-        self.heard = Instant::now();
+        self.failing_since = None;
         self.assembly.learn(head.held().ok_or(NOT_SAID)?, head.retained_from)?;
         self.check_lost()
     }
@@ -366,15 +367,20 @@ impl Follow {
     }
 
     fn pause_in(&mut self, next: State, cut: Cut) -> Result<(), FetchError> {
-        let given_up = self.fetch.give_up.is_some_and(|patience| self.heard.elapsed() > patience);
-        if given_up {
+        let now = Instant::now();
+        let why = cut.chain();
+        match self.failing_since {
+            // Said once: a distributor that is away for an hour does not fill a log.
+            None => warn!("{why}; asking again"),
+            Some(_) => debug!("{why}; asking again"),
+        }
+        let since = *self.failing_since.get_or_insert(now);
+        if self.fetch.give_up.is_some_and(|patience| now - since >= patience) {
             return Err(FetchError::Unreachable { url: self.fetch.url.clone(), last: cut });
         }
         self.effort.cuts += 1;
         let least = if let Cut::Later { after, .. } = &cut { *after } else { None };
-        let pause = self.pauses.next(least);
-        self.resume_at = Some(Instant::now() + pause);
-        warn!(?pause, "{}; asking again", cut.chain());
+        self.resume_at = Some(now + self.pauses.next(least));
         self.state = next;
         Ok(())
     }

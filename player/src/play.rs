@@ -161,23 +161,43 @@ async fn feed(
     fed: &mut u64,
 ) -> Result<Fed, PlayError> {
     let Some(stdin) = stdin else { return Ok(Fed::Refused) };
-    let mut more = true;
-    while more || !buffer.is_empty() {
-        // Both are cancel safe: what is not taken now is taken the next time.
-        tokio::select! {
-            piece = follow.next(), if more && buffer.has_room() => match piece? {
-                Some(piece) => buffer.push(piece.bytes),
-                None => more = false,
-            },
-            written = stdin.write(buffer.front()), if !buffer.is_empty() => match written {
-                Ok(count) => {
-                    buffer.take(count);
-                    *fed = fed.saturating_add(count as u64);
+    loop {
+        let piece = {
+            // Kept over the writes: a request under way is not to begin anew with each of them.
+            let next = follow.next();
+            tokio::pin!(next);
+            loop {
+                tokio::select! {
+                    piece = &mut next, if buffer.has_room() => break piece?,
+                    written = stdin.write(buffer.front()), if !buffer.is_empty() => {
+                        if !took(buffer, written, fed)? {
+                            return Ok(Fed::Refused);
+                        }
+                    }
                 }
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Fed::Refused),
-                Err(error) => return Err(error.into()),
-            },
+            }
+        };
+        let Some(piece) = piece else { break };
+        buffer.push(piece.bytes);
+    }
+    while !buffer.is_empty() {
+        let written = stdin.write(buffer.front()).await;
+        if !took(buffer, written, fed)? {
+            return Ok(Fed::Refused);
         }
     }
     Ok(Fed::All)
+}
+
+/// Does the program want more, after it took so many?
+fn took(buffer: &mut Buffer, written: io::Result<usize>, fed: &mut u64) -> io::Result<bool> {
+    match written {
+        Ok(count) => {
+            buffer.take(count);
+            *fed = fed.saturating_add(count as u64);
+            Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
+    }
 }

@@ -391,3 +391,24 @@ async fn two_consumers_do_not_share_a_file() {
     assert!(matches!(second, Err(CopyError::Sink(SinkError::Busy { .. }))), "{second:?}");
     assert_eq!(first.unwrap().end, End::Complete);
 }
+
+#[tokio::test]
+async fn patience_with_a_distributor_that_went_away_has_an_end() {
+    let (stream, shelf) = (noise(2000), Shelf::new());
+    let fake = Fake::start().await;
+    fake.put(0, &stream);
+    let mut fetch = fake.fetch();
+    fetch.give_up = Some(Duration::from_millis(300));
+    let away = async {
+        until(|| fs::read(shelf.file()).is_ok_and(|file| file == stream)).await;
+        drop(fake);
+    };
+
+    let (file, mut progress) = (shelf.file(), Progress::hidden());
+    let manner = continuous(Policy::All);
+    let take = to_file(fetch, manner, &file, Existing::Keep, &mut progress, &shelf.shutdown);
+    let (taken, ()) = tokio::join!(soon(take), away);
+
+    assert!(matches!(taken, Err(CopyError::Fetch(FetchError::Unreachable { .. }))), "{taken:?}");
+    assert_eq!(shelf.have().held.to_string(), "bytes 0-1999/*", "what came is noted");
+}
