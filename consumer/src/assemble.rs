@@ -91,6 +91,12 @@ impl Assembly {
         Held { set: self.held.clone(), total: self.total }
     }
 
+    /// One past the newest byte held.
+    #[must_use]
+    pub fn held_end(&self) -> u64 {
+        self.held.end()
+    }
+
     /// Number of bytes held.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
@@ -141,10 +147,11 @@ impl Assembly {
         self.total.is_some() && self.holes().is_empty()
     }
 
-    /// The stream is complete, and the distributor has nothing more for us.
+    /// Every byte of a complete stream from the floor on is held.
     #[must_use]
-    pub fn is_exhausted(&self) -> bool {
-        self.total.is_some() && self.obtainable().is_empty()
+    pub fn has_all_kept(&self) -> bool {
+        let kept = |total| ByteRange::new(self.floor, total);
+        self.total.is_some_and(|total| kept(total).is_none_or(|kept| self.held.covers(kept)))
     }
 }
 
@@ -216,26 +223,18 @@ mod tests {
         let mut assembly = Assembly::default();
         assembly.place(range(0, 10));
         assembly.learn(offer("bytes 0-9,20-29/*"), 0).unwrap();
-        assert!(!assembly.is_exhausted(), "the length is not known");
-
-        assembly.learn(offer("bytes 0-9,20-29/30"), 0).unwrap();
-        assert!(!assembly.is_exhausted(), "20-29 is to be had");
+        assert_eq!(assembly.obtainable().to_string(), "20-29");
 
         assembly.place(range(20, 30));
-        assert!(assembly.is_exhausted() && !assembly.is_whole());
+        assembly.learn(offer("bytes 0-9,20-29/30"), 0).unwrap();
+        assert!(assembly.obtainable().is_empty() && !assembly.has_all_kept());
         assert_eq!(assembly.holes().to_string(), "10-19");
+
+        assembly.learn(offer("bytes 20-29/30"), 20).unwrap();
+        assert!(assembly.has_all_kept() && !assembly.is_whole(), "10-19 is lost");
 
         assembly.place(range(10, 20));
         assert!(assembly.is_whole());
-    }
-
-    #[test]
-    fn what_retention_dropped_is_not_waited_for() {
-        let mut assembly = Assembly::default();
-        assembly.learn(offer("bytes 100-199/200"), 100).unwrap();
-        assembly.place(range(100, 200));
-        assert!(assembly.is_exhausted());
-        assert_eq!(assembly.holes().to_string(), "0-99");
     }
 
     #[test]
@@ -251,6 +250,6 @@ mod tests {
     fn an_empty_stream_is_whole() {
         let mut assembly = Assembly::default();
         assembly.learn(offer("bytes */0"), 0).unwrap();
-        assert!(assembly.is_whole() && assembly.is_exhausted());
+        assert!(assembly.is_whole() && assembly.has_all_kept());
     }
 }

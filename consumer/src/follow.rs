@@ -56,6 +56,8 @@ pub struct Follow {
     /// Since when nothing has gone right.
     failing_since: Option<Instant>,
     effort: Effort,
+    /// When a byte came that was not held before.
+    fresh_at: Instant,
 }
 
 const NOT_SAID: FetchError = FetchError::Foreign { what: "it does not say what is held" };
@@ -97,6 +99,7 @@ impl Follow {
             resume_at: None,
             failing_since: None,
             effort: Effort::default(),
+            fresh_at: Instant::now(),
         };
         let held = head.held().ok_or(NOT_SAID)?;
         follow.assembly.learn(held, head.retained_from)?;
@@ -116,10 +119,12 @@ impl Follow {
                     Start::Offset(offset) => offset,
                 };
             }
-            Manner::Poll(Policy::Newest) => self.assembly.raise_floor(edge),
+            Manner::Poll(Policy::Newest) | Manner::Continuous(Backfill::None) => {
+                self.assembly.raise_floor(edge);
+            }
             Manner::Poll(Policy::All) | Manner::Continuous(_) => {}
         }
-        if self.is_done() {
+        if self.has_all() {
             self.state = State::Finished;
         }
     }
@@ -224,7 +229,7 @@ impl Follow {
     /// is not asked faster for it.
     fn nothing(&mut self, asked: Instant) {
         self.state = match self.manner {
-            _ if self.is_done() => State::Finished,
+            _ if self.has_all() || self.is_left_alone() => State::Finished,
             Manner::Poll(_) => {
                 self.resume_at = Some(asked + limits::POLL_PAUSE);
                 State::Ask
@@ -258,6 +263,7 @@ impl Follow {
         self.failing_since = None;
         let fresh = self.assembly.place(range);
         if !fresh.is_empty() {
+            self.fresh_at = Instant::now();
             self.pauses.reset();
         } else if let Manner::Poll(_) = self.manner {
             // It has nothing that we lack, but more runs than we may name: do not spin.
@@ -275,6 +281,10 @@ impl Follow {
             Ok(head) if head.status.is_success() => self.learn(&head)?,
             Ok(head) => return self.pause(ask::refusal(&self.fetch, &head, String::new())?),
         }
+        if self.has_all() || self.is_left_alone() {
+            self.state = State::Finished;
+            return Ok(());
+        }
         if !self.is_overdue() {
             return Ok(());
         }
@@ -282,23 +292,6 @@ impl Follow {
         match timeout(self.fetch.deadlines.silence_grace, body.next()).await {
             Ok(step) => self.take(step),
             Err(_) => self.pause(Cut::Silent),
-        }
-    }
-
-    /// Should the body that is being read have said something?
-    fn is_overdue(&self) -> bool {
-        match self.manner {
-            Manner::Continuous(Backfill::All) | Manner::Poll(_) => {
-                self.assembly.total().is_some() || !self.assembly.obtainable().is_empty()
-            }
-            Manner::Continuous(_) => {
-                let newest = self.assembly.held().set.end();
-                self.assembly.total().is_some() || self.assembly.obtainable().end() > newest
-            }
-            Manner::InOrder(_) => {
-                let next = self.position();
-                self.is_done() || self.assembly.obtainable().contains(next)
-            }
         }
     }
 
@@ -314,26 +307,41 @@ impl Follow {
             return self.pause_in(State::Confirm, cut);
         }
         self.learn(&head)?;
-        if self.is_done() {
+        // A reply that goes on ends when there is nothing more to wait for; one in order may end at
+        // a hole as well.
+        let meant = matches!(self.manner, Manner::Continuous(_))
+            && self.assembly.total().is_some()
+            && !self.is_overdue();
+        if meant || self.has_all() || self.is_left_alone() {
             self.state = State::Finished;
             return Ok(());
         }
         self.pause(Cut::Unfinished)
     }
 
-    /// Is there nothing more to wait for?
-    fn is_done(&self) -> bool {
-        match (self.manner, self.assembly.total()) {
-            (_, None) => false,
-            (Manner::Continuous(Backfill::All) | Manner::Poll(_), Some(_)) => {
-                self.assembly.is_exhausted()
-            }
-            // Whatever such a reply left out, it will not bring in another one.
-            (Manner::Continuous(_), Some(_)) => {
-                self.assembly.is_exhausted() || matches!(self.state, State::Confirm)
-            }
-            (Manner::InOrder(_), Some(total)) => self.position() >= total,
+    /// Is everything here that was wanted of a complete stream, and is still kept?
+    fn has_all(&self) -> bool {
+        match self.manner {
+            Manner::InOrder(_) => self.assembly.total().is_some_and(|end| self.position() >= end),
+            Manner::Continuous(_) | Manner::Poll(_) => self.assembly.has_all_kept(),
         }
+    }
+
+    /// Does the distributor hold bytes that it should have sent?
+    fn is_overdue(&self) -> bool {
+        let obtainable = self.assembly.obtainable();
+        match self.manner {
+            Manner::Continuous(Backfill::All) | Manner::Poll(_) => !obtainable.is_empty(),
+            // What lies behind a gap is not for such a reply to fill.
+            Manner::Continuous(_) => obtainable.end() > self.assembly.held_end(),
+            Manner::InOrder(_) => obtainable.contains(self.position()),
+        }
+    }
+
+    /// Is the stream complete but for holes, which nobody has filled for a while?
+    fn is_left_alone(&self) -> bool {
+        let quiet = self.fresh_at.elapsed() >= self.fetch.deadlines.silence;
+        quiet && self.assembly.total().is_some() && !self.is_overdue()
     }
 
     fn same(&self, head: &Head) -> Result<(), FetchError> {

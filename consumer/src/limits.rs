@@ -12,6 +12,8 @@ pub const REPLY_HEAD: Duration = Duration::from_secs(30);
 pub const DIGEST_REPLY: Duration = Duration::from_secs(600);
 
 /// A body that is silent for so long is doubted: a HEAD asks whether there is something to send.
+/// And a stream that is complete but for holes is left after so long without a byte: whoever could
+/// fill them would have begun.
 pub const SILENCE: Duration = Duration::from_secs(30);
 
 /// What a doubted body still gets after the HEAD said that something is missing: those bytes may

@@ -37,7 +37,8 @@ pub async fn to_writer(
         return Ok(Summary { end: End::Interrupted, etag, assembly, effort });
     };
     let end = pour(&mut follow, out, hash, progress, shutdown).await?;
-    let short = start == Start::Beginning && !follow.assembly().is_whole();
+    let ended = follow.assembly().total().is_some_and(|total| follow.position() >= total);
+    let short = !ended || start == Start::Beginning && !follow.assembly().is_whole();
     let end = if end == End::Complete && short { End::Holes } else { end };
     Ok(Summary::of(end, &follow))
 }

@@ -87,7 +87,7 @@ fn line(assembly: &Assembly, rate: f64, age: Option<Duration>) -> String {
         0 => "none missing".into(),
         runs => format!("{} missing in {runs} holes", HumanBytes(holes.bytes())),
     };
-    let behind = assembly.edge() - assembly.held().set.end().min(assembly.edge());
+    let behind = assembly.edge() - assembly.held_end();
     let age = age.map_or_else(String::new, |age| format!(", {:.2} s old", age.as_secs_f64()));
     format!(
         "{}{total} held · {missing} · {} behind live{age} · {}/s",

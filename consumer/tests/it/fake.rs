@@ -24,6 +24,9 @@ use tokio::{
 
 const PART_BYTES: u64 = 1000;
 
+/// How long a poll is kept waiting for a byte, whatever it asks for.
+const POLL_WAIT: Duration = Duration::from_millis(100);
+
 /// What the distributor has, and how it is to behave.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
@@ -286,7 +289,8 @@ impl Session {
             let next = {
                 let model = self.model.lock().unwrap();
                 let next = model.held.newest_missing(&claim, PART_BYTES);
-                next.map(|range| (range, model.slice(range), model.total)).ok_or(model.total)
+                next.map(|range| (range, model.slice(range), model.total))
+                    .ok_or_else(|| model.is_over(&claim))
             };
             match next {
                 Ok((range, bytes, total)) => {
@@ -300,8 +304,8 @@ impl Session {
                         break;
                     }
                 }
-                Err(Some(_)) => break,
-                Err(None) => changed.changed().await.unwrap(),
+                Err(true) => break,
+                Err(false) => changed.changed().await.unwrap(),
             }
         }
         pen.chunk(&PartHead::closing(boundary)).await?;
@@ -316,14 +320,15 @@ impl Session {
     ) -> io::Result<()> {
         let mut changed = self.changed.subscribe();
         loop {
-            let (next, total) = {
+            let (next, total, over) = {
                 let model = self.model.lock().unwrap();
                 let next = model.held.newest_missing(&claim, PART_BYTES);
-                (next.map(|range| (range, model.slice(range))), model.total)
+                let next = next.map(|range| (range, model.slice(range)));
+                (next, model.total, model.is_over(&claim))
             };
             let Some((range, bytes)) = next else {
-                if waits && total.is_none() {
-                    changed.changed().await.unwrap();
+                let wait = timeout(POLL_WAIT, changed.changed());
+                if waits && !over && wait.await.is_ok() {
                     continue;
                 }
                 let fields = self.held_fields("");
@@ -372,6 +377,12 @@ impl Session {
 }
 
 impl Model {
+    /// Does the claim have all that is kept of a complete stream?
+    fn is_over(&self, claim: &RangeSet) -> bool {
+        let kept = |total| ByteRange::new(self.retained_from, total);
+        self.total.is_some_and(|total| kept(total).is_none_or(|kept| claim.covers(kept)))
+    }
+
     fn slice(&self, range: ByteRange) -> Vec<u8> {
         let at = |offset: u64| usize::try_from(offset).unwrap();
         self.bytes[at(range.start())..at(range.end())].to_vec()

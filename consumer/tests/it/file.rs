@@ -9,6 +9,7 @@ use freshet_consumer::{
 use freshet_protocol::{ByteRange, RangeSet};
 use proptest::prelude::*;
 use tempfile::TempDir;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::fake::{Fake, continuous, field, noise, soon, until};
@@ -235,15 +236,21 @@ async fn what_retention_dropped_is_neither_asked_for_nor_waited_for() {
 }
 
 #[tokio::test]
-async fn a_hole_that_nobody_fills_is_reported() {
+async fn a_hole_that_nobody_fills_is_waited_for_and_then_reported() {
     for manner in [continuous(Policy::All), Manner::Poll(Policy::All)] {
         let (stream, shelf) = (noise(5000), Shelf::new());
         let fake = Fake::with(&stream).await;
         fake.change(|model| model.held = set(&[(0, 1000), (2000, 5000)]));
+        let mut fetch = fake.fetch();
+        fetch.deadlines.silence = Duration::from_millis(300);
+        let began = Instant::now();
 
-        let taken = shelf.take_as(&fake, manner, Existing::Keep).await.unwrap();
+        let (file, mut progress) = (shelf.file(), Progress::hidden());
+        let take = to_file(fetch, manner, &file, Existing::Keep, &mut progress, &shelf.shutdown);
+        let taken = soon(take).await.unwrap();
 
         assert_eq!((taken.end, taken.assembly.holes()), (End::Holes, set(&[(1000, 2000)])));
+        assert!(began.elapsed() >= Duration::from_millis(300), "it might have been filled");
     }
 }
 

@@ -1,6 +1,9 @@
 //! Bytes in order, exactly once.
 
+use std::time::Duration;
+
 use freshet_consumer::{CopyError, End, FetchError, Manner, Progress, Start, Summary, to_writer};
+use freshet_protocol::ByteRange;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
@@ -101,7 +104,7 @@ async fn falling_out_of_retention_is_told_and_not_jumped_over() {
     let retention = async {
         fake.until_asked(1).await;
         fake.change(|model| {
-            model.held.remove(freshet_protocol::ByteRange::new(0, 2500).unwrap());
+            model.held.remove(ByteRange::new(0, 2500).unwrap());
             (model.retained_from, model.total) = (2500, Some(3000));
             model.etag = "\"one\"".into();
             model.cuts = [1].into();
@@ -139,4 +142,21 @@ async fn a_reader_that_has_had_enough_is_no_error() {
     let (taken, ()) = tokio::join!(soon(taken), reading);
 
     assert_eq!(taken.unwrap().end, End::Closed);
+}
+
+#[tokio::test]
+async fn a_hole_that_nobody_fills_ends_it_short() {
+    let stream = noise(3000);
+    let fake = Fake::with(&stream).await;
+    fake.change(|model| model.held.remove(ByteRange::new(1000, 2000).unwrap()));
+    let (mut out, mut hash, mut progress) = (Vec::new(), Sha256::new(), Progress::hidden());
+    let shutdown = CancellationToken::new();
+    let mut fetch = fake.fetch();
+    fetch.deadlines.silence = Duration::from_millis(100);
+
+    let taken = to_writer(fetch, Start::Beginning, &mut out, &mut hash, &mut progress, &shutdown);
+    let taken = soon(taken).await.unwrap();
+
+    assert_eq!(taken.end, End::Holes);
+    assert!(out == stream[..1000]);
 }
