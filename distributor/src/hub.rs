@@ -27,7 +27,7 @@ pub(crate) use crate::store::{
 
 /// The streams of this distributor. A handle: clones are the same.
 #[derive(Clone, Debug)]
-pub struct Hub {
+pub(crate) struct Hub {
     store: Arc<Store>,
 }
 
@@ -64,7 +64,7 @@ impl Hub {
     /// # Errors
     ///
     /// The data directory cannot be used.
-    pub fn open(config: StoreConfig) -> Result<Self, OpenError> {
+    pub(crate) fn open(config: StoreConfig) -> Result<Self, OpenError> {
         Ok(Self { store: Arc::new(Store::open(config)?) })
     }
 

@@ -26,10 +26,6 @@ pub const UNSENT_BYTES_MAX: u32 = 16 << 10;
 /// small enough that a slow one has little in flight that has become old.
 pub const FRAME_BYTES_MAX: usize = 64 << 10;
 
-/// A frame of a request's body smaller than this is copied out of the buffer it was read into:
-/// kept as it is, each would hold on to a whole read buffer.
-pub const COPY_BYTES_MAX: usize = 8 << 10;
-
 /// Bytes of a chunk that is checked before it is kept, for its digest or because it overlaps what
 /// is held. It waits in memory meanwhile.
 pub const CHECKED_CHUNK_BYTES_MAX: u64 = 16 << 20;

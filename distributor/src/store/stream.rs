@@ -186,13 +186,6 @@ impl Stream {
         lock(&self.state).content_type.clone()
     }
 
-    pub(super) fn set_content_type(&self, content_type: Option<String>) {
-        let mut state = lock(&self.state);
-        if state.content_type.is_none() {
-            state.content_type = content_type;
-        }
-    }
-
     /// What is acknowledged at the configured durability, and the complete length.
     pub(crate) fn held(&self) -> Held {
         let state = lock(&self.state);

@@ -1,0 +1,98 @@
+//! HTTP/1.1: one session for each socket, one handler for each route.
+//!
+//! ```text
+//!   socket ─ Shared ─ Stalling ─ Wire ─ hyper ─▶ answer: hygiene ─▶ token ─▶ route ─┬▶ ingest
+//!            counts   deadline   what hyper                                         ├▶ native, range, plain
+//!                                hides                                              └▶ catalogue, metrics
+//! ```
+
+mod body;
+mod catalogue;
+mod delivery;
+mod fields;
+mod handle;
+mod headers;
+mod hygiene;
+mod ingest;
+mod intake;
+mod native;
+mod plain;
+mod range;
+mod reply;
+mod session;
+mod wire;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use http::request::Parts;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use self::{body::Body, wire::Line};
+use crate::{auth::Guard, config::BoundsConfig, hub::Hub, metrics::Metrics};
+
+pub(crate) use session::session;
+
+type Response = http::Response<Body>;
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(crate) struct Site {
+    hub: Hub,
+    guard: Guard,
+    metrics: Metrics,
+    bounds: BoundsConfig,
+    /// Room for chunks that are checked before they are kept, in KiB.
+    checked: Arc<Semaphore>,
+    shutdown: CancellationToken,
+    requests: AtomicU64,
+}
+
+impl Site {
+    pub(crate) fn new(
+        hub: Hub,
+        guard: Guard,
+        metrics: Metrics,
+        bounds: BoundsConfig,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let checked = Arc::new(Semaphore::new(kib(bounds.checked_bytes_max)));
+        Self { hub, guard, metrics, bounds, checked, shutdown, requests: AtomicU64::new(0) }
+    }
+
+    /// A number that no other request has.
+    fn request_number(&self) -> u64 {
+        self.requests.fetch_add(1, Relaxed)
+    }
+
+    /// What a chunk of `bytes` takes of the room for checked ones: never more than there is.
+    fn checked_permits(&self, bytes: u64) -> u32 {
+        let permits = kib(bytes).min(kib(self.bounds.checked_bytes_max));
+        u32::try_from(permits).unwrap_or(u32::MAX)
+    }
+}
+
+fn kib(bytes: u64) -> usize {
+    usize::try_from(bytes.div_ceil(1024)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+}
+
+/// One request, and what belongs to it.
+#[derive(Debug)]
+struct Asked {
+    site: Arc<Site>,
+    line: Arc<Line>,
+    head: Parts,
+}
+
+impl Asked {
+    /// How long it is willing to wait.
+    fn wait(&self) -> Option<Duration> {
+        fields::wait(&self.head.headers)
+    }
+}

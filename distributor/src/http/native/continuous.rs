@@ -1,0 +1,155 @@
+//! The native reply that goes on: parts of a multipart body, new bytes first, older ones in between.
+//!
+//! What comes next is decided when hyper has room for it, so that nothing that has become old waits
+//! in a queue: a consumer on a link slower than the stream stays at the live edge, with gaps behind.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use freshet_protocol::{Backfill, ByteRange, Delivery, Held, PartHead, Placed, RangeSet};
+use futures_util::stream;
+use http::header;
+
+use super::{
+    super::{
+        Asked, Response,
+        body::{Body, Cut},
+        delivery,
+        headers::{self, value},
+        reply,
+    },
+    plan,
+};
+use crate::hub::{Follower, Stream};
+
+/// The reply to a consumer that holds `have`.
+pub(super) fn deliver(
+    asked: &Asked,
+    stream: &Arc<Stream>,
+    have: Held,
+    delivery: &Delivery,
+) -> Response {
+    let parts = Parts::new(asked.site.hub.follow(stream), have.set, delivery.backfill);
+    let media_type = value(format!("multipart/byteranges; boundary={}", parts.boundary));
+    let frames = stream::try_unfold(parts, |mut parts| async move {
+        let bytes = parts.next().await?;
+        Ok::<_, Cut>(bytes.map(|bytes| (bytes, parts)))
+    });
+    let mut response = reply::partial(Body::open(Box::pin(frames)));
+    headers::describe(response.headers_mut(), stream);
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    response
+}
+
+/// The parts of one reply.
+struct Parts {
+    follower: Follower,
+    boundary: String,
+    content_type: Option<String>,
+    /// What the consumer held, and what it was sent.
+    have: RangeSet,
+    /// What is from here on is new.
+    edge: u64,
+    backfill: Backfill,
+    /// Nothing below is sent.
+    floor: u64,
+    /// What is left of the part at hand.
+    part: Option<ByteRange>,
+    ended: bool,
+}
+
+/// What there is to do.
+enum Next {
+    Part(ByteRange),
+    Wait,
+    End,
+}
+
+impl Parts {
+    fn new(follower: Follower, have: RangeSet, backfill: Backfill) -> Self {
+        let stream = follower.stream();
+        let (edge, floor) = match backfill {
+            Backfill::None => (stream.end().max(have.end()), u64::MAX),
+            Backfill::Ring => (have.end(), stream.ring_start()),
+            Backfill::All => (have.end(), 0),
+        };
+        let content_type = stream.content_type();
+        let boundary = delivery::boundary();
+        let (part, ended) = (None, false);
+        Self { follower, boundary, content_type, have, edge, backfill, floor, part, ended }
+    }
+
+    /// The next bytes of the body. Cancel safe.
+    async fn next(&mut self) -> Result<Option<Bytes>, Cut> {
+        if let Some(part) = self.part {
+            let bytes = delivery::next_of(&mut self.follower, part).await?;
+            self.part = ByteRange::new(part.start() + bytes.len() as u64, part.end());
+            return Ok(Some(bytes));
+        }
+        loop {
+            if self.ended {
+                return Ok(None);
+            }
+            self.follower.mark()?;
+            match self.plan() {
+                Next::Part(part) => return Ok(Some(self.begin(part))),
+                Next::Wait => self.follower.changed().await,
+                Next::End => {
+                    self.ended = true;
+                    return Ok(Some(PartHead::closing(&self.boundary)));
+                }
+            }
+        }
+    }
+
+    /// Begin a part: its head.
+    fn begin(&mut self, part: ByteRange) -> Bytes {
+        self.part = Some(part);
+        self.have.insert(part);
+        self.edge = self.edge.max(part.end());
+        let head = PartHead {
+            placed: Placed { range: part, total: self.follower.stream().total() },
+            content_type: self.content_type.clone(),
+            origin_time: self.follower.origin_time(part.start()),
+        };
+        head.encode(&self.boundary)
+    }
+
+    fn plan(&mut self) -> Next {
+        let stream = Arc::clone(self.follower.stream());
+        if let Some(part) = stream.with_readable(|readable, _| plan::newer(readable, self.edge)) {
+            return Next::Part(part);
+        }
+        if self.backfill != Backfill::None
+            && let Some(part) = self.older(&stream)
+        {
+            return Next::Part(part);
+        }
+        if self.is_over(&stream) { Next::End } else { Next::Wait }
+    }
+
+    fn older(&mut self, stream: &Stream) -> Option<ByteRange> {
+        let is_live = stream.is_live();
+        let have = &self.have;
+        let find = |floor| stream.with_readable(|held, _| plan::older(held, have, floor, is_live));
+        let found = find(self.floor)?;
+        if self.backfill == Backfill::All {
+            return Some(found);
+        }
+        // The ring only moves on: its start is looked for when something is to be sent, not at
+        // each byte that comes.
+        self.floor = self.floor.max(stream.ring_start());
+        find(self.floor)
+    }
+
+    /// Is the stream complete, and nothing missing that is wanted and still kept?
+    fn is_over(&self, stream: &Stream) -> bool {
+        let Some(total) = stream.total() else { return false };
+        let wanted = match self.backfill {
+            Backfill::None => self.edge,
+            Backfill::Ring => self.floor,
+            Backfill::All => stream.retained_from(),
+        };
+        ByteRange::new(wanted, total).is_none_or(|wanted| self.have.covers(wanted))
+    }
+}

@@ -1,0 +1,104 @@
+//! Which bytes a native consumer is sent next. Pure.
+//!
+//! ```text
+//!   readable   ███████░░░░████████████████████████
+//!   have       ███░░░░░░░░░░░░░░░░░░░░████░░░░░░░░
+//!                                     edge ┘└──────┘ 1. new bytes, in order, or the newest
+//!                 └──┘    └───────────┘              2. older ones, newest first, down to a floor
+//! ```
+
+use freshet_protocol::{ByteRange, RangeSet, limits::PART_BYTES_MAX};
+
+use crate::limits::{LIVE_PART_BYTES_MAX, NEWEST_JUMP_BYTES};
+
+/// The next part of what is newer than `edge`. A consumer that is far behind is moved to the newest
+/// bytes; what it skips is older from then on.
+pub(super) fn newer(readable: &RangeSet, edge: u64) -> Option<ByteRange> {
+    let run = readable.iter().next_back()?;
+    let ahead = ByteRange::new(run.start().max(edge), run.end())?;
+    if ahead.len() > NEWEST_JUMP_BYTES {
+        return Some(ahead.newest(LIVE_PART_BYTES_MAX));
+    }
+    Some(ahead.oldest(LIVE_PART_BYTES_MAX))
+}
+
+/// The next part of what is not newer: the newest bytes that are missing, at or above `floor`.
+/// While the stream is live it is small, for a new byte waits behind it.
+pub(super) fn older(
+    readable: &RangeSet,
+    have: &RangeSet,
+    floor: u64,
+    is_live: bool,
+) -> Option<ByteRange> {
+    let most = if is_live { LIVE_PART_BYTES_MAX } else { PART_BYTES_MAX };
+    let missing = readable.newest_missing(have, most)?;
+    ByteRange::new(missing.start().max(floor), missing.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn range(start: u64, end: u64) -> ByteRange {
+        ByteRange::new(start, end).unwrap()
+    }
+
+    fn set(ranges: &[(u64, u64)]) -> RangeSet {
+        ranges.iter().map(|&(start, end)| range(start, end)).collect()
+    }
+
+    const PART: u64 = LIVE_PART_BYTES_MAX;
+    const JUMP: u64 = NEWEST_JUMP_BYTES;
+
+    #[test]
+    fn a_consumer_near_the_edge_gets_everything_in_order() {
+        let readable = set(&[(0, 1000 + JUMP)]);
+        assert_eq!(newer(&readable, 1000), Some(range(1000, 1000 + PART)));
+        assert_eq!(newer(&readable, 990 + JUMP), Some(range(990 + JUMP, 1000 + JUMP)));
+        assert_eq!(newer(&readable, 1000 + JUMP), None);
+        assert_eq!(newer(&RangeSet::new(), 0), None);
+    }
+
+    #[test]
+    fn one_that_is_far_behind_is_moved_to_the_newest_bytes() {
+        let end = 1001 + JUMP;
+        assert_eq!(newer(&set(&[(0, end)]), 1000), Some(range(end - PART, end)));
+        assert_eq!(newer(&set(&[(0, 10), (500, 600)]), 10), Some(range(500, 600)), "over a hole");
+    }
+
+    #[test]
+    fn older_bytes_come_newest_first_and_not_below_the_floor() {
+        let (readable, have) = (set(&[(0, 2000)]), set(&[(1500, 2000)]));
+        assert_eq!(older(&readable, &have, 0, true), Some(range(0, 1500)));
+        assert_eq!(older(&readable, &have, 1400, true), Some(range(1400, 1500)));
+        assert_eq!(older(&readable, &have, 1500, true), None);
+        let long = set(&[(0, 10 * PART_BYTES_MAX)]);
+        assert_eq!(older(&long, &RangeSet::new(), 0, true).unwrap().len(), PART);
+        assert_eq!(older(&long, &RangeSet::new(), 0, false).unwrap().len(), PART_BYTES_MAX);
+    }
+
+    proptest! {
+        /// Whatever a consumer has and wherever it stands, it gets each byte once and misses none.
+        #[test]
+        fn every_byte_is_sent_once(
+            runs in vec((0..40u64, 1..10u64), 1..6), had in vec((0..40u64, 1..10u64), 0..4), edge in 0..50u64,
+        ) {
+            let unit = PART / 3;
+            let scaled = |runs: &[(u64, u64)]| -> RangeSet {
+                runs.iter().map(|&(at, len)| range(at * unit, (at + len) * unit)).collect()
+            };
+            let (readable, mut have) = (scaled(&runs), scaled(&had));
+            let mut edge = have.end().max(edge * unit);
+            while let Some(part) =
+                newer(&readable, edge).or_else(|| older(&readable, &have, 0, true))
+            {
+                prop_assert!(readable.covers(part) && !have.overlaps(part), "{part}");
+                edge = edge.max(part.end());
+                have.insert(part);
+            }
+            prop_assert!(readable.difference(&have).is_empty());
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `GET` and nothing else: curl, VLC, mpv, ffmpeg, `<video>`. Everything in order, from one place on.
+//!
+//! ```text
+//!   complete and whole     200, Content-Length
+//!   live                   200, chunked, until the stream ends; HTTP/1.0 until the connection does
+//!   at a hole              waits for the origin to fill it, then skips it or is cut
+//! ```
+//!
+//! A body that is cut lacks its last chunk, or is shorter than announced, or ends with a reset: a
+//! consumer can always tell that from an end.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use freshet_protocol::{Behind, ByteRange, Delivery, From, field::STREAM_JOIN};
+use futures_util::stream;
+use http::Version;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Asked, Response,
+    body::{Body, Cut, Frames},
+    delivery,
+    headers::{self, value},
+    range::RangeRefused,
+    reply::{self, Refusal},
+};
+use crate::{
+    hub::{Follower, Read, ReadError, Stream},
+    limits,
+};
+
+/// Answer a plain GET.
+pub(super) fn deliver(
+    asked: &Asked,
+    stream: &Arc<Stream>,
+    delivery: &Delivery,
+) -> Result<Response, Refusal> {
+    let from = begin(stream, delivery.from)?;
+    let follower = asked.site.hub.follow(stream);
+    let rest = stream.total().filter(|_| stream.is_whole()).map(|total| total.max(from));
+    let mut response = reply::ok(match rest.map(|end| ByteRange::new(from, end)) {
+        Some(Some(range)) => delivery::counted(follower, range),
+        Some(None) => Body::empty(),
+        None => {
+            let gap_wait = Some(asked.site.bounds.gap_wait);
+            Body::open(frames(InOrder::new(follower, from, delivery.behind, gap_wait)))
+        }
+    });
+    let headers = response.headers_mut();
+    headers::describe(headers, stream);
+    headers.insert(STREAM_JOIN, value(from));
+    if rest.is_some() && from == 0 {
+        headers::immutable(headers, asked.site.guard.reading_is_free());
+    } else {
+        headers::live(headers);
+    }
+    if rest.is_none() && asked.head.version < Version::HTTP_11 {
+        asked.line.end_with_connection();
+    }
+    Ok(response)
+}
+
+/// Where a delivery begins.
+fn begin(stream: &Stream, from: From) -> Result<u64, Refusal> {
+    let retained_from = stream.retained_from();
+    let (first, end) = stream.with_readable(|readable, _| {
+        (readable.iter().next().map_or(retained_from, ByteRange::start), readable.end())
+    });
+    match from {
+        From::Live if stream.total().is_none() => Ok(end),
+        From::Live | From::Start => Ok(first),
+        From::Offset(offset) if offset > end => Err(RangeRefused::beyond(end).into()),
+        From::Offset(offset) => Ok(offset.max(retained_from)),
+    }
+}
+
+/// Everything from `from` on, waiting at holes for as long as it takes (RFC 8673).
+pub(super) fn in_order(follower: Follower, from: u64) -> Frames {
+    frames(InOrder::new(follower, from, Behind::Lag, None))
+}
+
+fn frames(delivery: InOrder) -> Frames {
+    Box::pin(stream::try_unfold(delivery, |mut delivery| async move {
+        let bytes = delivery.next().await?;
+        Ok::<_, Cut>(bytes.map(|bytes| (bytes, delivery)))
+    }))
+}
+
+/// One consumer's way through a stream, in order.
+struct InOrder {
+    follower: Follower,
+    at: u64,
+    behind: Behind,
+    gap_wait: Option<Duration>,
+    /// Until when the hole at `at` is waited for.
+    hole: Option<Instant>,
+    /// Has it been in memory once? Who begins far back is late, not slow.
+    caught_up: bool,
+}
+
+impl InOrder {
+    fn new(follower: Follower, at: u64, behind: Behind, gap_wait: Option<Duration>) -> Self {
+        Self { follower, at, behind, gap_wait, hole: None, caught_up: false }
+    }
+
+    /// The next bytes; `None` at the stream's end. Cancel safe.
+    async fn next(&mut self) -> Result<Option<Bytes>, Cut> {
+        loop {
+            self.keep_up()?;
+            match self.follower.read(self.at, limits::FRAME_BYTES_MAX).await {
+                Ok(Read::Bytes(bytes)) => {
+                    self.at += bytes.len() as u64;
+                    self.hole = None;
+                    return Ok(Some(bytes));
+                }
+                Ok(Read::End) => return Ok(None),
+                // What is damaged has just become a hole.
+                Ok(Read::Missing) | Err(ReadError::Damaged { .. }) => self.wait().await?,
+                Err(ReadError::Gone { .. }) if self.behind == Behind::Skip => {
+                    self.at = self.follower.stream().end();
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Move or cut a consumer that has fallen out of memory, if it asked for that. Behind a stream
+    /// that has ended nobody falls any more.
+    fn keep_up(&mut self) -> Result<(), Cut> {
+        let (at, stream) = (self.at, self.follower.stream());
+        if self.behind == Behind::Lag || stream.total().is_some() {
+            return Ok(());
+        }
+        let end = stream.end();
+        // The ring is larger than that, and looking for its start takes a while.
+        if end.saturating_sub(at) < limits::NEWEST_JUMP_BYTES || stream.ring_start() <= at {
+            self.caught_up = true;
+            return Ok(());
+        }
+        match self.behind {
+            Behind::Close if self.caught_up => return Err(Cut::Behind { at, end }),
+            Behind::Skip if self.caught_up => self.at = end,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Wait at the live edge for a byte, or at a hole for it to be filled, for a while.
+    async fn wait(&mut self) -> Result<(), Cut> {
+        let at = self.at;
+        let is_hole = at < self.follower.stream().end();
+        let Some(waited) = self.gap_wait.filter(|_| is_hole) else {
+            self.hole = None;
+            self.follower.changed().await;
+            return Ok(());
+        };
+        let until = *self.hole.get_or_insert_with(|| Instant::now() + waited);
+        if timeout_at(until, self.follower.changed()).await.is_ok() {
+            return Ok(());
+        }
+        self.hole = None;
+        let after = self.follower.stream().with_readable(|readable, _| {
+            readable.iter().map(ByteRange::start).find(|&start| start > at)
+        });
+        match after {
+            Some(start) if self.behind == Behind::Skip => self.at = start,
+            _ => return Err(Cut::Hole { at, waited }),
+        }
+        Ok(())
+    }
+}

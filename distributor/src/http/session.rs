@@ -1,0 +1,157 @@
+//! One socket, from its first request to its end.
+
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use http::{Request, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
+use tracing::debug;
+
+use super::{
+    Asked, Response, Site, handle, hygiene,
+    intake::Intake,
+    reply,
+    wire::{Line, Wire},
+};
+use crate::{
+    limits,
+    stall::{Shared, Stalling},
+};
+
+/// What may happen to a session from outside.
+enum Event {
+    /// The distributor stops.
+    Stop,
+    /// The peer's system has reset the connection.
+    Gone,
+}
+
+/// Serve one socket until its peer leaves, or until the distributor stops and the reply at hand.
+pub(crate) async fn session(socket: TcpStream, site: Arc<Site>) {
+    let socket = Arc::new(socket);
+    let line = Arc::new(Line::default());
+    let service = service_fn(|request| answer(Arc::clone(&site), Arc::clone(&line), request));
+    let connection =
+        builder(site.bounds.idle).serve_connection(wire(&socket, &site, &line), service);
+    tokio::pin!(connection);
+
+    let stop = async {
+        site.shutdown.cancelled().await;
+        Event::Stop
+    };
+    let gone = async {
+        // With half-closed peers allowed, hyper waits for a body without a look at the socket.
+        let _ = socket.ready(Interest::ERROR).await;
+        Event::Gone
+    };
+    // Polled when one of them is woken, not at each byte: there are a thousand sessions like this.
+    let mut events = FuturesUnordered::from_iter([
+        Box::pin(stop) as Pin<Box<dyn Future<Output = Event> + Send + '_>>,
+        Box::pin(gone),
+    ]);
+    let ended = loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => break Some(ended),
+            Some(event) = events.next() => match event {
+                Event::Stop => {
+                    line.stop();
+                    connection.as_mut().graceful_shutdown();
+                }
+                // What is still in the socket's buffer may be taken in.
+                Event::Gone => break timeout(limits::DRAIN_TIME_MAX, connection.as_mut()).await.ok(),
+            },
+        }
+    };
+    if let Some(Err(error)) = ended {
+        debug!(%error, "session cut short");
+        if error.is_user() {
+            site.metrics.cuts.inc();
+            reset_if_needed(&socket, &line);
+        }
+    }
+    if line.lingers() {
+        linger(&socket).await;
+    }
+}
+
+type Io = TokioIo<Wire<Stalling<Shared>>>;
+
+/// The wire below hyper.
+fn wire(socket: &Arc<TcpStream>, site: &Site, line: &Arc<Line>) -> Io {
+    let metrics = &site.metrics;
+    let shared = Shared::new(Arc::clone(socket), metrics.received.clone(), metrics.sent.clone());
+    let stalling = Stalling::new(shared, site.bounds.write_deadline, metrics.stalled.clone());
+    TokioIo::new(Wire::new(stalling, Arc::clone(line), reply::unparsed))
+}
+
+fn builder(idle: Duration) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // Without it no header timeout runs.
+        .timer(TokioTimer::new())
+        .header_read_timeout(idle)
+        .half_close(true)
+        .max_headers(limits::HEADER_FIELDS_MAX)
+        .max_header_size(limits::HEAD_BYTES_MAX)
+        .max_buf_size(limits::HYPER_BUFFER_BYTES);
+    builder
+}
+
+/// Answer one request, whatever it is.
+async fn answer(
+    site: Arc<Site>,
+    line: Arc<Line>,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let (exchange, number, two_framings) = line.begin();
+    let (head, body) = request.into_parts();
+    let asks_first = head.headers.contains_key(header::EXPECT);
+    let mut intake = Intake::new(body, asks_first, &site.bounds, site.shutdown.clone());
+    let asked = Asked { site, line, head };
+    let mut response = match hygiene::check(&asked.head, two_framings) {
+        Ok(()) => handle::route(&asked, &mut intake).await,
+        Err(unclean) => reply::Refusal::from(unclean).into_response(None),
+    };
+    let unread = !intake.leave().await;
+    if unread {
+        asked.line.linger();
+    }
+    let Asked { site, head, .. } = asked;
+    let left = site.bounds.requests_max.saturating_sub(number);
+    reply::finish(&mut response, site.bounds.idle, left, unread || two_framings);
+    site.metrics.request(head.method.as_str(), response.status().as_u16());
+    Ok(response.map(|body| body.during(exchange)))
+}
+
+/// A reply that ends with its connection was cut: tell that apart from its end.
+fn reset_if_needed(socket: &TcpStream, line: &Line) {
+    if line.ends_with_connection() {
+        // An error means that it is closed already.
+        let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// The reply is out, and the peer may still be sending what nobody wants. Closing now would reset
+/// the connection, and the peer would never read the reply: take a little of it first.
+async fn linger(socket: &TcpStream) {
+    let until = Instant::now() + limits::DRAIN_TIME_MAX;
+    let mut scrap = vec![0; limits::HYPER_BUFFER_BYTES];
+    let mut left = limits::DRAIN_BYTES_MAX;
+    while let Ok(Ok(())) = timeout_at(until, socket.readable()).await {
+        match socket.try_read(&mut scrap) {
+            Ok(0) => return,
+            Ok(read) if read as u64 >= left => return,
+            Ok(read) => left -= read as u64,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! What hyper does without asking us, seen and set right on the wire below it.
+//!
+//! ```text
+//!   socket ──bytes──▶ Wire ──▶ hyper     a head with both framings is marked before hyper drops one
+//!   socket ◀──bytes── Wire ◀── hyper     a bare 400 or 431 of hyper's own becomes a problem document
+//! ```
+//!
+//! Hyper hides two things from a service. Of a request with Transfer-Encoding and Content-Length it
+//! takes the second away, and a head that it cannot parse it answers by itself, without a body. Both
+//! happen only while no request is being served, and [`Line`] knows when that is. What shares a read
+//! with the request before it (pipelining) is not seen here; hyper then takes the Transfer-Encoding
+//! and closes, as RFC 9112, section 6.1 allows.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What the session, its requests and its wire know of each other. All of it is touched by one
+/// task at a time: the atomics are for the compiler, their order does not matter.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// Requests that reached the service.
+    begun: AtomicU64,
+    /// Those whose reply has been handed over whole.
+    ended: AtomicU64,
+    /// The head that was read last says its length in two ways.
+    two_framings: AtomicBool,
+    /// The peer may still be sending what nobody reads: wait for it a little before closing.
+    lingers: AtomicBool,
+    /// The reply at hand ends with the connection: only a reset tells its cut from its end.
+    ends_with_connection: AtomicBool,
+    /// The distributor is stopping: open-ended replies are cut.
+    stops: AtomicBool,
+}
+
+/// Marks a request as being served until dropped, which its reply's body does.
+#[derive(Debug)]
+pub(super) struct Exchange(Arc<Line>);
+
+impl Line {
+    /// A request begins: which one it is, and whether its head had two framings.
+    pub(super) fn begin(self: &Arc<Self>) -> (Exchange, u64, bool) {
+        let number = self.begun.fetch_add(1, Relaxed) + 1;
+        self.ends_with_connection.store(false, Relaxed);
+        (Exchange(Arc::clone(self)), number, self.two_framings.swap(false, Relaxed))
+    }
+
+    /// The peer may go on sending though its request has been answered.
+    pub(super) fn linger(&self) {
+        self.lingers.store(true, Relaxed);
+    }
+
+    pub(super) fn lingers(&self) -> bool {
+        self.lingers.load(Relaxed)
+    }
+
+    /// The reply at hand has no other end than the connection's.
+    pub(super) fn end_with_connection(&self) {
+        self.ends_with_connection.store(true, Relaxed);
+    }
+
+    pub(super) fn ends_with_connection(&self) -> bool {
+        self.ends_with_connection.load(Relaxed)
+    }
+
+    /// Cut open-ended replies when they are polled next.
+    pub(super) fn stop(&self) {
+        self.stops.store(true, Relaxed);
+    }
+
+    /// The number of requests so far, where none of them is being served.
+    fn idle(&self) -> Option<u64> {
+        let begun = self.begun.load(Relaxed);
+        (begun == self.ended.load(Relaxed)).then_some(begun)
+    }
+}
+
+impl Exchange {
+    /// Is an open-ended reply to be cut?
+    pub(super) fn must_stop(&self) -> bool {
+        self.0.stops.load(Relaxed)
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Relaxed);
+    }
+}
+
+/// The wire below hyper.
+#[derive(Debug)]
+pub(super) struct Wire<T> {
+    inner: T,
+    line: Arc<Line>,
+    scan: Scan,
+    /// The request up to which everything has left hyper's buffer.
+    quiet: Option<u64>,
+    /// A reply of ours in place of one of hyper's.
+    instead: Bytes,
+    /// Makes that reply from hyper's status.
+    problem: fn(u16) -> Bytes,
+}
+
+impl<T> Wire<T> {
+    pub(super) fn new(inner: T, line: Arc<Line>, problem: fn(u16) -> Bytes) -> Self {
+        Self { inner, line, scan: Scan::default(), quiet: Some(0), instead: Bytes::new(), problem }
+    }
+
+    /// Look at what was read, if it belongs to a head.
+    fn look(&mut self, read: &[u8]) {
+        let Some(request) = self.line.idle() else { return };
+        if self.scan.request != request {
+            self.scan = Scan { request, ..Scan::default() };
+        }
+        if self.scan.push(read) {
+            self.line.two_framings.store(true, Relaxed);
+        }
+    }
+
+    /// Take hyper's own reply, if this is one, and keep ours for it.
+    fn replace(&mut self, hypers: &[u8]) -> bool {
+        let ours = self.quiet.is_some() && self.quiet == self.line.idle();
+        let Some(status) = ours.then(|| status_of(hypers)).flatten() else {
+            self.quiet = None;
+            return false;
+        };
+        self.instead = (self.problem)(status);
+        self.line.linger();
+        true
+    }
+}
+
+/// The status of `HTTP/1.1 431 ...`.
+fn status_of(reply: &[u8]) -> Option<u16> {
+    let digits = reply.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+impl<T: AsyncWrite + Unpin> Wire<T> {
+    fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.instead.is_empty() {
+            let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.instead))?;
+            self.instead.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
+        this.look(buf.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.quiet.is_some() && bufs.first().is_some_and(|first| this.replace(first)) {
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
+        Pin::new(&mut this.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    /// Hyper flushes when, and only when, its own buffer is empty.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.quiet = this.line.idle();
+        ready!(this.poll_instead(cx))?;
+        Pin::new(&mut this.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_instead(cx))?;
+        Pin::new(&mut this.inner).poll_shutdown(cx)
+    }
+}
+
+/// Looks through one request's head, in any slices, for the two fields that say a body's length.
+#[derive(Debug, Default)]
+struct Scan {
+    /// The request that came before this head.
+    request: u64,
+    /// The beginning of the line at hand, in lower case.
+    line: [u8; 18],
+    /// Bytes of that line so far.
+    length: usize,
+    /// Lines that ended.
+    lines: usize,
+    chunked: bool,
+    counted: bool,
+    done: bool,
+}
+
+impl Scan {
+    /// Take the next slice; says whether the head ends in it and has both.
+    fn push(&mut self, slice: &[u8]) -> bool {
+        slice.iter().any(|&byte| self.take(byte))
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        match byte {
+            _ if self.done => return false,
+            b'\r' => {}
+            b'\n' => return self.end_line(),
+            byte => {
+                if let Some(place) = self.line.get_mut(self.length) {
+                    *place = byte.to_ascii_lowercase();
+                }
+                self.length += 1;
+            }
+        }
+        false
+    }
+
+    fn end_line(&mut self) -> bool {
+        let line = self.line.get(..self.length.min(self.line.len())).unwrap_or_default();
+        self.chunked |= line.starts_with(b"transfer-encoding:");
+        self.counted |= line.starts_with(b"content-length:");
+        // Empty lines before a request are no end of it.
+        self.done = line.is_empty() && self.lines > 0;
+        self.lines += usize::from(!line.is_empty());
+        self.length = 0;
+        self.done && self.chunked && self.counted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scan(head: &str, size: usize) -> bool {
+        let mut scan = Scan::default();
+        head.as_bytes().chunks(size).any(|slice| scan.push(slice))
+    }
+
+    proptest! {
+        #[test]
+        fn two_framings_are_seen_in_any_slices(size in 1..40usize, swap: bool) {
+            let (one, two) = ("TRANSFER-Encoding: chunked\r\n", "content-LENGTH: 5\r\n");
+            let (first, second) = if swap { (two, one) } else { (one, two) };
+            let head = format!("\r\nPOST / HTTP/1.1\r\nHost: x\r\n{first}A: b\r\n{second}\r\n");
+            prop_assert!(scan(&head, size));
+        }
+
+        #[test]
+        fn what_comes_after_the_head_is_not_looked_at(size in 1..40usize) {
+            let head = "POST / HTTP/1.1\r\nContent-Length: 50\r\nX-Transfer-Encoding: y\r\n\r\n";
+            let body = format!("{head}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n");
+            prop_assert!(!scan(&body, size));
+        }
+    }
+
+    #[test]
+    fn a_reply_is_hypers_own_only_while_no_request_is_served() {
+        let line = Arc::new(Line::default());
+        let mut wire = Wire::new((), Arc::clone(&line), |_| Bytes::from_static(b"ours"));
+        assert!(wire.replace(b"HTTP/1.1 431 "));
+
+        let (exchange, number, _) = line.begin();
+        assert_eq!(number, 1);
+        assert!(!wire.replace(b"HTTP/1.1 404 "));
+        drop(exchange);
+        wire.quiet = Some(0);
+        assert!(!wire.replace(b"HTTP/1.1 404 "), "the reply to the request that has just ended");
+    }
+}

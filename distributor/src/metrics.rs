@@ -1,0 +1,198 @@
+//! What the distributor counts, as Prometheus text.
+//!
+//! Counters are kept where the thing happens. Gauges that the hub knows anyway are set when
+//! somebody asks, from one look at it: they cannot drift.
+
+use std::{fmt, sync::Arc};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+
+/// All counters of one distributor. Cheap to clone; every clone counts in the same place.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    registry: Arc<Registry>,
+    /// Failed accepts.
+    pub(crate) accept_errors: Counter,
+    /// Bytes received over all sockets.
+    pub(crate) received: Counter,
+    /// Bytes sent over all sockets.
+    pub(crate) sent: Counter,
+    /// Connections cut because their peer took no byte for too long.
+    pub(crate) stalled: Counter,
+    /// Chunks refused because they differ from what is held.
+    pub(crate) conflicts: Counter,
+    /// Deliveries that were cut, by us, before their stream ended.
+    pub(crate) cuts: Counter,
+    connections: Gauge,
+    accepted: Counter,
+    requests: Family<RequestLabels, Counter>,
+    streams: Gauge,
+    consumers: Gauge,
+    held_bytes: Gauge,
+    memory_bytes: Gauge,
+    quarantined: Counter,
+    retained_away: Counter,
+    disk_errors: Counter,
+    poisoned: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    status: u16,
+}
+
+/// What the hub holds at the moment, and what has happened to it so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holdings {
+    /// Streams.
+    pub(crate) streams: usize,
+    /// Deliveries that follow one.
+    pub(crate) consumers: u64,
+    /// Bytes acknowledged.
+    pub(crate) bytes: u64,
+    /// Bytes of memory that the rings take.
+    pub(crate) memory_bytes: u64,
+    /// Bytes found damaged on the disk.
+    pub(crate) quarantined_bytes: u64,
+    /// Bytes that retention let go.
+    pub(crate) retained_away_bytes: u64,
+    /// Reads and writes that the disk failed.
+    pub(crate) disk_errors: u64,
+    /// Times that a sync failed and a stream was reopened.
+    pub(crate) poisoned: u64,
+}
+
+/// Counts one open connection until dropped.
+#[derive(Debug)]
+pub(crate) struct Connected(Gauge);
+
+impl Metrics {
+    /// Everything at zero.
+    pub(crate) fn new() -> Self {
+        let mut all = Registry::with_prefix("freshet");
+        let r = &mut all;
+        let bytes = Some(Unit::Bytes);
+        Self {
+            accept_errors: new(r, "accept_errors", "Failed accepts", None),
+            received: new(r, "received", "Received over all sockets", bytes.clone()),
+            sent: new(r, "sent", "Sent over all sockets", bytes.clone()),
+            stalled: new(r, "stalled_writes", "Connections cut: no byte taken for too long", None),
+            conflicts: new(r, "conflicts", "Chunks refused: they differ from what is held", None),
+            cuts: new(r, "cut_deliveries", "Deliveries cut before their stream ended", None),
+            connections: new(r, "connections", "Connections open now", None),
+            accepted: new(r, "connections_accepted", "Connections accepted", None),
+            requests: new(r, "requests", "Requests answered", None),
+            streams: new(r, "streams", "Streams held", None),
+            consumers: new(r, "consumers", "Deliveries that follow a stream now", None),
+            held_bytes: new(r, "held", "Acknowledged of all streams", bytes.clone()),
+            memory_bytes: new(r, "memory", "Memory that the rings take", bytes.clone()),
+            quarantined: new(r, "quarantined", "Found damaged on the disk", bytes.clone()),
+            retained_away: new(r, "retained_away", "Let go by retention", bytes),
+            disk_errors: new(r, "disk_errors", "Reads and writes that the disk failed", None),
+            poisoned: new(r, "poisoned", "Streams reopened after a failed sync", None),
+            registry: Arc::new(all),
+        }
+    }
+
+    /// Count a connection for as long as the result lives.
+    pub(crate) fn connection(&self) -> Connected {
+        self.accepted.inc();
+        self.connections.inc();
+        Connected(self.connections.clone())
+    }
+
+    /// Count a request that was answered.
+    pub(crate) fn request(&self, method: &str, status: u16) {
+        let labels = RequestLabels { method: known(method), status };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Everything, as Prometheus text.
+    pub(crate) fn text(&self, now: Holdings) -> String {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.streams.set(gauge(now.streams as u64));
+        self.consumers.set(gauge(now.consumers));
+        self.held_bytes.set(gauge(now.bytes));
+        self.memory_bytes.set(gauge(now.memory_bytes));
+        catch_up(&self.quarantined, now.quarantined_bytes);
+        catch_up(&self.retained_away, now.retained_away_bytes);
+        catch_up(&self.disk_errors, now.disk_errors);
+        catch_up(&self.poisoned, now.poisoned);
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// A metric of its own, registered.
+fn new<M>(registry: &mut Registry, name: &str, help: &str, unit: Option<Unit>) -> M
+where
+    M: Clone + Default + prometheus_client::registry::Metric,
+{
+    let metric = M::default();
+    match unit {
+        Some(unit) => registry.register_with_unit(name, help, unit, metric.clone()),
+        None => registry.register(name, help, metric.clone()),
+    }
+    metric
+}
+
+/// Bring a counter that is kept elsewhere up to what it is there.
+fn catch_up(counter: &Counter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
+}
+
+/// A method of ours by name, any other as one: a peer must not make us a counter for each it thinks of.
+fn known(method: &str) -> &'static str {
+    let ours = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"];
+    ours.into_iter().find(|one| *one == method).unwrap_or("other")
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_printed() {
+        let metrics = Metrics::new();
+        let open = metrics.connection();
+        metrics.request("GET", 206);
+        metrics.request("BREW", 405);
+        metrics.sent.inc_by(7);
+
+        let text =
+            metrics.text(Holdings { streams: 3, bytes: 9, poisoned: 1, ..Holdings::default() });
+
+        for line in [
+            "freshet_connections 1\n",
+            "freshet_requests_total{method=\"GET\",status=\"206\"} 1\n",
+            "freshet_requests_total{method=\"other\",status=\"405\"} 1\n",
+            "freshet_sent_bytes_total 7\n",
+            "freshet_streams 3\n",
+            "freshet_held_bytes 9\n",
+            "freshet_poisoned_total 1\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        drop(open);
+        assert!(metrics.text(Holdings::default()).contains("freshet_connections 0\n"));
+    }
+}

@@ -1,0 +1,142 @@
+//! The accept loop: the one place that accepts sockets and the one place that spawns sessions.
+//!
+//! ```text
+//!   slot ──▶ accept ──▶ spawn session ──▶ (shutdown) drain ──▶ abort what is left
+//! ```
+//!
+//! The slot is taken before the accept: when all are in use, new peers wait in the kernel's
+//! backlog, which is bounded, instead of in our memory.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, debug_span, error, info, warn};
+
+use crate::{limits, metrics::Metrics};
+
+/// Run one `session` for each accepted socket until `shutdown`; return when none is left, at the
+/// latest `drain` later.
+pub(crate) async fn serve<S>(
+    listener: TcpListener,
+    slots: &Arc<Semaphore>,
+    metrics: &Metrics,
+    shutdown: &CancellationToken,
+    drain: Duration,
+    session: impl Fn(TcpStream) -> S,
+) where
+    S: Future<Output = ()> + Send + 'static,
+{
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            Some(ended) = sessions.join_next() => log_panic(ended),
+            admitted = admit(&listener, slots) => match admitted {
+                Ok((slot, socket, peer)) => {
+                    if let Err(error) = tune(&socket) {
+                        // Gone already, most likely; its session will see.
+                        debug!(%error, "socket not tuned");
+                    }
+                    let guarded = guarded(session(socket), slot, metrics.connection());
+                    sessions.spawn(guarded.instrument(debug_span!("session", %peer)));
+                }
+                Err(error) => {
+                    metrics.accept_errors.inc();
+                    warn!(%error, "accept failed");
+                    sleep(limits::ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let drained = async { while sessions.join_next().await.is_some() {} };
+    if timeout(drain, drained).await.is_err() {
+        warn!(left = sessions.len(), "drain time is over");
+    }
+    sessions.shutdown().await;
+}
+
+/// A session that gives back its slot and its place in the count, however it ends.
+async fn guarded(
+    session: impl Future<Output = ()>,
+    slot: OwnedSemaphorePermit,
+    counted: impl Sized,
+) {
+    session.await;
+    drop((slot, counted));
+}
+
+/// A free slot, then a socket. Cancel safe: a slot without a socket is given back.
+async fn admit(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    let (socket, peer) = listener.accept().await?;
+    Ok((slot, socket, peer))
+}
+
+/// A session that panics is our bug; the other sessions go on.
+fn log_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        error!(%error, "session panicked");
+    }
+}
+
+/// Set a socket up: small writes leave at once, little waits in the kernel where newer bytes could
+/// not overtake it, and a peer that is gone is noticed though nobody speaks.
+fn tune(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let socket = SockRef::from(socket);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(limits::UNSENT_BYTES_MAX)?;
+    let probes = TcpKeepalive::new()
+        .with_time(limits::TCP_PROBE_AFTER)
+        .with_interval(limits::TCP_PROBE_EVERY);
+    socket.set_tcp_keepalive(&probes)
+}
+
+/// Connections that may be open at once: `wanted`, or what the limit of open files leaves once the
+/// disk has its share. Raises that limit as far as it may be.
+pub(crate) fn connections_max(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, "cannot raise the limit of open files");
+    }
+    // No limit at all is said by `None`.
+    let Some(files) = getrlimit(Resource::Nofile).current else { return wanted };
+    let allowed = usize::try_from(share(files)).unwrap_or(usize::MAX);
+    if allowed < wanted {
+        info!(wanted, allowed, files, "fewer connections, for want of open files");
+    }
+    wanted.min(allowed).max(1)
+}
+
+/// What connections get of `files` descriptors: all but the reserve, which is a quarter where
+/// there are few.
+fn share(files: u64) -> u64 {
+    files - (files / 4).min(limits::DESCRIPTORS_RESERVED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_disk_keeps_its_descriptors() {
+        assert_eq!(share(64), 48);
+        assert_eq!(share(1_024), 768);
+        assert_eq!(share(100_000), 100_000 - 256);
+        assert_eq!(share(0), 0);
+    }
+}

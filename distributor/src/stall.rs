@@ -1,0 +1,243 @@
+//! The write deadline: a peer that takes no byte for too long is cut.
+//!
+//! ```text
+//!   hyper ──▶ Stalling ──▶ socket        pending write: timer armed; any byte taken: forgotten
+//! ```
+//!
+//! It sits below hyper because nothing above can do it: while a write is pending hyper does not
+//! poll the body, so a timer in there would not fire. A write that goes through at once costs no
+//! timer, and one that has to wait keeps the timer of the write before: it fires early, sees that
+//! its write has long gone through, and is set anew.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use prometheus_client::metrics::counter::Counter;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// An I/O whose writes make progress within a limit, or fail.
+#[derive(Debug)]
+pub(crate) struct Stalling<T> {
+    inner: T,
+    limit: Duration,
+    /// Since when the write at hand is pending.
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+    cut: Counter,
+}
+
+impl<T> Stalling<T> {
+    /// Give `inner` the `limit`; `cut` counts the writes that reached it.
+    pub(crate) fn new(inner: T, limit: Duration, cut: Counter) -> Self {
+        Self { inner, limit, since: None, timer: None, cut }
+    }
+
+    /// Let a write's outcome pass, unless it has been pending for too long.
+    fn watch<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        if polled.is_ready() {
+            self.since = None;
+            return polled;
+        }
+        let due = *self.since.get_or_insert_with(Instant::now) + self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= due {
+                self.cut.inc();
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            timer.as_mut().reset(due);
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Stalling<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Stalling<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.watch(cx, polled)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.watch(cx, polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.inner).poll_flush(cx);
+        this.watch(cx, polled)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.inner).poll_shutdown(cx);
+        this.watch(cx, polled)
+    }
+}
+
+/// A socket that hyper reads and writes while its session keeps an eye on it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    socket: Arc<TcpStream>,
+    received: Counter,
+    sent: Counter,
+}
+
+impl Shared {
+    /// Share `socket`, counting its bytes.
+    pub(crate) fn new(socket: Arc<TcpStream>, received: Counter, sent: Counter) -> Self {
+        Self { socket, received, sent }
+    }
+
+    fn write(
+        &self,
+        cx: &mut Context<'_>,
+        attempt: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.socket.poll_write_ready(cx))?;
+            match attempt(&self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(written) => {
+                    self.sent.inc_by(written as u64);
+                    return Poll::Ready(Ok(written));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Shared {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.socket.poll_read_ready(cx))?;
+            match self.socket.try_read_buf(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(read) => {
+                    self.received.inc_by(read as u64);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Shared {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |socket| socket.try_write(buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |socket| socket.try_write_vectored(bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// A socket has no buffer of ours.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(socket2::SockRef::from(&*self.socket).shutdown(std::net::Shutdown::Write))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_cut_at_the_deadline() {
+        let (ours, _theirs) = duplex(4);
+        let cut = Counter::default();
+        let mut ours = Stalling::new(ours, LIMIT, cut.clone());
+        let begun = Instant::now();
+
+        let error = ours.write_all(b"more than four").await.unwrap_err();
+
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(begun.elapsed().as_secs(), LIMIT.as_secs());
+        assert_eq!(cut.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_byte_that_is_taken_begins_the_deadline_anew() {
+        let (ours, mut theirs) = duplex(1);
+        let cut = Counter::default();
+        let mut ours = Stalling::new(ours, LIMIT, cut.clone());
+        let begun = Instant::now();
+
+        let read = async {
+            let mut text = Vec::new();
+            while text.len() < 5 {
+                tokio::time::sleep(LIMIT - Duration::from_secs(1)).await;
+                text.push(theirs.read_u8().await.unwrap());
+            }
+            text
+        };
+        let (written, text) = tokio::join!(ours.write_all(b"hello"), read);
+
+        written.unwrap();
+        assert_eq!(text, b"hello");
+        assert!(begun.elapsed() > LIMIT * 4, "slower than one deadline by far");
+        assert_eq!(cut.get(), 0);
+    }
+}
