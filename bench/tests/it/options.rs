@@ -1,0 +1,106 @@
+//! Every option of every command is documented, and every documented one is there, with its default.
+
+use std::collections::BTreeMap;
+
+use super::{command::command, docs::document};
+
+/// The commands, each with its sub-commands.
+const COMMANDS: [(&str, &[&str]); 5] = [
+    ("distributor", &[]),
+    ("origin", &["file", "folder", "stdin"]),
+    ("consumer", &[]),
+    ("player", &[]),
+    ("bench", &["demo"]),
+];
+
+/// Options with their defaults, as `--help` tells them.
+type Options = BTreeMap<String, Option<String>>;
+
+#[test]
+fn every_option_is_documented_and_every_documented_option_is_there() {
+    let operations = document("docs/operations.md");
+    for (name, subcommands) in COMMANDS {
+        let told = options_of(name, subcommands);
+        let written = documented(&operations, name);
+        assert_eq!(written, told, "docs/operations.md against {name} --help");
+    }
+}
+
+#[test]
+fn no_sub_command_is_left_out() {
+    for (name, subcommands) in COMMANDS {
+        let help = help(&[name]);
+        let listed = help.split("Commands:\n").nth(1).map(|list| {
+            let words = list.lines().take_while(|line| line.starts_with("  "));
+            words.filter_map(|line| line.split_whitespace().next()).collect::<Vec<_>>()
+        });
+        let mut listed = listed.unwrap_or_default();
+        listed.retain(|word| *word != "help");
+        listed.sort_unstable();
+        assert_eq!(listed, subcommands, "{name}");
+    }
+}
+
+fn help(words: &[&str]) -> String {
+    let output = command(words[0]).args(&words[1..]).arg("--help").output().unwrap();
+    assert!(output.status.success(), "{words:?} --help");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn options_of(name: &str, subcommands: &[&str]) -> Options {
+    let texts = subcommands.iter().map(|word| help(&[name, word]));
+    texts.chain([help(&[name])]).flat_map(|text| options_in(&text)).collect()
+}
+
+/// The options of one `--help`, in clap's long form: the option on a line, its text below.
+fn options_in(help: &str) -> Options {
+    let (mut options, mut last) = (Options::new(), None);
+    for line in help.lines().map(str::trim_start) {
+        let words =
+            line.strip_prefix("--").or_else(|| line.split_once(", --").map(|(_, rest)| rest));
+        if let Some(rest) = words.filter(|_| line.starts_with('-')) {
+            let name = rest.split([' ', '=', '[']).next().unwrap();
+            if !matches!(name, "help" | "version") {
+                options.insert(format!("--{name}"), None);
+                last = Some(format!("--{name}"));
+            }
+        }
+        let default = line.split_once("[default: ").and_then(|(_, rest)| rest.split_once(']'));
+        if let (Some(name), Some((default, _))) = (&last, default) {
+            options.insert(name.clone(), Some(default.into()));
+        }
+    }
+    options
+}
+
+/// The rows of the tables below the heading of `name`: `| option | default | what |`.
+fn documented(text: &str, name: &str) -> Options {
+    let heading = format!("## Settings of `{name}`");
+    let section = text.split(&heading).nth(1).unwrap_or_else(|| panic!("no {heading:?}"));
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `--"));
+    rows.map(|row| {
+        let row = row.replace("\\|", "/");
+        let cell = |at| row.split('|').nth(at).unwrap().trim().trim_matches('`').to_owned();
+        let (option, default) = (cell(1), cell(2));
+        let option = option.split([' ', '=']).next().unwrap();
+        (option.to_owned(), (!default.is_empty()).then_some(default))
+    })
+    .collect()
+}
+
+#[test]
+fn help_and_tables_are_read_alike() {
+    let help = "Options:\n      --listen <ADDRESS>\n          Where. Without --data nothing stays.\n\n          \
+                [env: FRESHET_LISTEN=]\n          [default: 127.0.0.1:8080]\n\n  -o, --output <FILE>\n\
+                          \x20         The file\n  -h, --help\n          Print help\n";
+    let table = "## Settings of `x`\n| option | default | what |\n| --- | --- | --- |\n\
+                 | `--listen ADDRESS` | `127.0.0.1:8080` | where |\n| `--output FILE\\|-` | | the file |\n\
+                 \n## Settings of `y`\n| `--other` | | no |\n";
+    let expected = Options::from([
+        ("--listen".into(), Some("127.0.0.1:8080".into())),
+        ("--output".into(), None),
+    ]);
+    assert_eq!(options_in(help), expected);
+    assert_eq!(documented(table, "x"), expected);
+}
