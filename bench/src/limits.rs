@@ -1,0 +1,44 @@
+//! Every bound of the bench, with the reason for its value.
+
+use std::time::Duration;
+
+/// Longest wait for another process of the bench to say something: it has to connect a thousand
+/// consumers on a busy machine.
+pub const ROLE_ANSWER: Duration = Duration::from_secs(60);
+
+/// Longest wait for a role to end once it was told to; then it is killed.
+pub const ROLE_END: Duration = Duration::from_secs(20);
+
+/// Lines of a role that wait to be read. A role says a handful in its whole life.
+pub const ROLE_LINES_MAX: usize = 64;
+
+/// Silence on a connection after which a consumer counts as cut: streams of the bench pause for
+/// milliseconds.
+pub const SILENCE: Duration = Duration::from_secs(20);
+
+/// Bytes of a reply's head that are read.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes taken from a socket at once: a whole burst of small chunks, or a large one.
+pub const READ_BYTES: usize = 64 << 10;
+
+/// Largest chunk of the test pattern, its header included.
+pub const CHUNK_BYTES_MAX: usize = 1 << 20;
+
+/// Chunks that the bare fan-out keeps for a consumer that is late; then the consumer is cut. Eight
+/// seconds of 1 Mbit/s in chunks of 4 KiB.
+pub const FANOUT_CHUNKS_MAX: usize = 256;
+
+/// Longest latency that is told apart; more counts as this.
+pub const LATENCY_MAX: Duration = Duration::from_secs(60);
+
+/// Time between the last consumer's arrival and the first chunk that counts: what joining cost is
+/// over by then.
+pub const SETTLE: Duration = Duration::from_millis(500);
+
+/// How long chunks still flow after the last one that counts, so that it arrives in the same
+/// conditions as all others.
+pub const TAIL: Duration = Duration::from_millis(300);
+
+/// How often the memory of a process is looked at.
+pub const SAMPLE_EVERY: Duration = Duration::from_millis(100);
