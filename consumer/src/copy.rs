@@ -136,7 +136,7 @@ async fn open(
     Ok(Some((follow, sink)))
 }
 
-/// Pieces into the file, and a note of them once a second.
+/// Pieces into the file, and a note of them every now and then.
 async fn fill(
     follow: &mut Follow,
     sink: &mut FileSink,

@@ -102,7 +102,7 @@ pub struct Resume {
 #[non_exhaustive]
 pub enum FetchError {
     /// Nobody posts it, or nobody did in time.
-    #[error("there is no stream at {url}")]
+    #[error("there is no such stream")]
     NoStream {
         /// Where it was looked for.
         url: StreamUrl,
@@ -141,7 +141,7 @@ pub enum FetchError {
         oldest: u64,
     },
     /// It could not be reached for as long as was to be waited.
-    #[error("no word from the distributor at {url}")]
+    #[error("no word from the distributor")]
     Unreachable {
         /// Where it was looked for.
         url: StreamUrl,

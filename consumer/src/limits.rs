@@ -56,8 +56,9 @@ pub const RUNS_MAX: usize = 1 << 16;
 /// Bytes of a `.have` file: [`RUNS_MAX`] lines of two offsets of 19 digits, and a head.
 pub const HAVE_BYTES_MAX: u64 = 4 << 20;
 
-/// Time between two saves of a `.have` file: what a kill -9 makes us fetch again.
-pub const HAVE_SAVE: Duration = Duration::from_secs(1);
+/// Time between two saves of a `.have` file: what a kill -9 makes us fetch again. A save takes a few
+/// milliseconds, for it syncs the bytes first.
+pub const HAVE_SAVE: Duration = Duration::from_millis(250);
 
 /// Bytes of a token file: a token has a few dozen.
 pub const TOKEN_BYTES_MAX: u64 = 4 << 10;

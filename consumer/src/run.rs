@@ -1,5 +1,10 @@
 //! The task carried out, and what it comes to: a line for people and a status for scripts.
 
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
 use anyhow::Context;
 use freshet_consumer::{
     CopyError, End, FetchError, Progress, Summary, VerifyError, digest_of_file, to_file, to_writer,
@@ -8,8 +13,15 @@ use freshet_consumer::{
 use freshet_protocol::Sha256Digest;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
-use crate::args::{Output, Task};
+use crate::{
+    args::{Output, Task},
+    signals,
+};
+
+/// 128 and the signal's number, as a shell says it.
+const TERMINATED: u8 = 143;
 
 /// Why it ended, as an exit status says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +37,38 @@ pub(crate) enum Status {
     Interrupted = 130,
 }
 
+/// The command from the first byte to the exit code.
+pub(crate) async fn command(task: Task) -> ExitCode {
+    let mut progress = Progress::on_terminal();
+    log_beside(&progress);
+    let shutdown = CancellationToken::new();
+    let running = run(task, &mut progress, &shutdown);
+    let (outcome, terminated) = match signals::until(running, &shutdown).await {
+        Ok(ended) => ended,
+        Err(error) => (Err(error.into()), false),
+    };
+    progress.finish();
+    let status = outcome.unwrap_or_else(|error| {
+        eprintln!("consumer: {error:#}");
+        hint(&error).into_iter().for_each(|hint| eprintln!("{hint}"));
+        status_of(&error)
+    });
+    match status {
+        Status::Interrupted if terminated => TERMINATED.into(),
+        status => (status as u8).into(),
+    }
+}
+
+/// Log lines for the person at the screen, who knows what time it is and what was started.
+fn log_beside(progress: &Progress) {
+    let aside = progress.aside();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || aside.clone());
+    log.without_time().with_target(false).with_ansi(io::stderr().is_terminal()).init();
+}
+
 /// Take the stream; check it where that is asked for.
-pub(crate) async fn run(
+async fn run(
     task: Task,
     progress: &mut Progress,
     shutdown: &CancellationToken,
@@ -93,7 +135,7 @@ fn tell(summary: &Summary) {
 }
 
 /// What an error comes to.
-pub(crate) fn status_of(error: &anyhow::Error) -> Status {
+fn status_of(error: &anyhow::Error) -> Status {
     let fetch = match error.downcast_ref::<CopyError>() {
         Some(CopyError::Fetch(fetch)) => Some(fetch),
         _ => None,
@@ -112,7 +154,7 @@ pub(crate) fn status_of(error: &anyhow::Error) -> Status {
 }
 
 /// What may help, where we know it.
-pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
     use freshet_consumer::SinkError;
     match error.downcast_ref::<CopyError>()? {
         CopyError::Fetch(FetchError::NoStream { .. }) => Some("--wait SECONDS waits for it"),

@@ -1,7 +1,7 @@
 //! A file with holes, and its `.have` beside it.
 //!
 //! ```text
-//!   piece ──pwrite──▶ FILE ──(once a second) fdatasync──▶ FILE.have.tmp ──rename──▶ FILE.have
+//!   piece ──pwrite──▶ FILE ──(four times a second) fdatasync──▶ FILE.have.tmp ──rename──▶ FILE.have
 //! ```
 //!
 //! The file itself carries the lock: `FILE.have` is a new inode after each rename, and two

@@ -8,7 +8,8 @@ use freshet_consumer::{Fetch, Policy, Start, StreamUrl, Token};
 use freshet_player::{Play, Via, limits};
 
 const AFTER: &str = "\
-Programs: mpv, vlc and ffplay are started with the flags that make them show a byte soonest.
+Programs: mpv, vlc and ffplay are started with the flags that make them show a live byte soonest,
+or without them where the stream is shown from its start or an offset.
 Anything else is a command that reads the stream from its standard input: --via 'mpv --mute=yes -'.
 It is split into words as a shell would, but no shell runs it.
 

@@ -17,4 +17,4 @@ mod via;
 pub use buffer::Buffer;
 pub use headless::{Tally, headless};
 pub use play::{Play, PlayEnd, PlayError, Played};
-pub use via::{StartError, Via, ViaError};
+pub use via::{Pace, StartError, Via, ViaError};

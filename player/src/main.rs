@@ -1,6 +1,9 @@
 //! The `player` command: arguments, logging, signals. Nothing else.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -20,7 +23,8 @@ async fn main() -> ExitCode {
         }
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    log.without_time().with_target(false).with_ansi(io::stderr().is_terminal()).init();
     match run::run(task).await {
         Ok(status) => status.into(),
         Err(error) => {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     buffer::Buffer,
     limits,
-    via::{StartError, Via},
+    via::{Pace, StartError, Via},
 };
 
 /// A stream to show.
@@ -92,10 +92,10 @@ impl Play {
             () = shutdown.cancelled() => None,
             opened = self.open() => Some(opened?),
         };
-        let Some(mut follow) = opened else {
+        let Some((mut follow, pace)) = opened else {
             return Ok(Played { end: PlayEnd::Interrupted, bytes: 0, buffered_bytes_peak: 0 });
         };
-        let mut child = self.via.start()?;
+        let mut child = self.via.start(pace)?;
         let mut stdin = child.stdin.take();
         let mut bytes = 0;
         let fed = tokio::select! {
@@ -109,12 +109,16 @@ impl Play {
         Ok(Played { end, bytes, buffered_bytes_peak: buffer.peak() })
     }
 
-    async fn open(&self) -> Result<Follow, FetchError> {
-        let follow = self.fetch.clone().open(Manner::InOrder(self.from), None).await?;
-        if self.from == Start::Live && follow.assembly().total().is_some() {
-            return self.fetch.clone().open(Manner::InOrder(Start::Beginning), None).await;
+    async fn open(&self) -> Result<(Follow, Pace), FetchError> {
+        let take = |from| self.fetch.clone().open(Manner::InOrder(from), None);
+        let follow = take(self.from).await?;
+        if self.from != Start::Live {
+            return Ok((follow, Pace::Recorded));
         }
-        Ok(follow)
+        if follow.assembly().total().is_some() {
+            return Ok((take(Start::Beginning).await?, Pace::Recorded));
+        }
+        Ok((follow, Pace::Live))
     }
 
     /// The program's own end, which it gets as long as it needs for once it has all bytes.

@@ -8,7 +8,9 @@ use tokio::process::{Child, Command};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Via {
     program: String,
-    arguments: Vec<String>,
+    /// Before the others, where the bytes come live.
+    quick: Vec<String>,
+    always: Vec<String>,
     /// The Debian package that has it, where we know.
     package: Option<&'static str>,
 }
@@ -61,51 +63,66 @@ impl fmt::Display for Package {
     }
 }
 
-/// The players that we know: name, package, and what makes each one show a byte soonest.
-const KNOWN: [(&str, &str, &[&str]); 3] = [
-    ("mpv", "mpv", &["--profile=low-latency", "--untimed", "--cache=no", "-"]),
-    (
-        "vlc",
-        "vlc",
-        &[
+/// How the bytes come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As they are captured: a program that waits for nothing shows them soonest.
+    Live,
+    /// All that there is, as fast as it is taken: the program has to keep time by itself.
+    Recorded,
+}
+
+/// A player that we know.
+struct Known {
+    program: &'static str,
+    package: &'static str,
+    /// What makes it show a byte soonest. With these some forget about time: a recording would race.
+    quick: &'static [&'static str],
+    /// Read standard input, end when it ends.
+    always: &'static [&'static str],
+}
+
+const KNOWN: [Known; 3] = [
+    Known {
+        program: "mpv",
+        package: "mpv",
+        quick: &["--profile=low-latency", "--untimed", "--cache=no"],
+        always: &["-"],
+    },
+    Known {
+        program: "vlc",
+        package: "vlc",
+        quick: &[
             "--file-caching=0",
             "--network-caching=0",
             "--live-caching=0",
             "--clock-jitter=0",
             "--clock-synchro=0",
-            "--play-and-exit",
-            "-",
         ],
-    ),
-    (
-        "ffplay",
-        "ffmpeg",
-        &[
-            "-loglevel",
-            "warning",
-            "-autoexit",
-            "-fflags",
-            "nobuffer",
-            "-flags",
-            "low_delay",
-            "-sync",
-            "ext",
-            "-framedrop",
-            "-i",
-            "-",
-        ],
-    ),
+        always: &["--play-and-exit", "-"],
+    },
+    Known {
+        program: "ffplay",
+        package: "ffmpeg",
+        quick: &["-fflags", "nobuffer", "-flags", "low_delay", "-sync", "ext", "-framedrop"],
+        always: &["-loglevel", "warning", "-autoexit", "-i", "-"],
+    },
 ];
 
 impl Via {
+    fn arguments(&self, pace: Pace) -> impl Iterator<Item = &String> {
+        let quick = self.quick.iter().filter(move |_| pace == Pace::Live);
+        quick.chain(&self.always)
+    }
+
     /// Start it. It dies with what is returned.
     ///
     /// # Errors
     ///
     /// It is not there, or cannot be run.
-    pub fn start(&self) -> Result<Child, StartError> {
+    pub fn start(&self, pace: Pace) -> Result<Child, StartError> {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::piped()).kill_on_drop(true);
+        command.args(self.arguments(pace)).stdin(Stdio::piped()).kill_on_drop(true);
         command.spawn().map_err(|source| {
             let program = self.program.clone();
             if source.kind() == io::ErrorKind::NotFound {
@@ -127,13 +144,15 @@ impl FromStr for Via {
     type Err = ViaError;
 
     fn from_str(text: &str) -> Result<Self, ViaError> {
-        if let Some((program, package, arguments)) = KNOWN.iter().find(|known| known.0 == text) {
-            let arguments = arguments.iter().copied().map(Into::into).collect();
-            return Ok(Self { program: (*program).into(), arguments, package: Some(package) });
+        if let Some(known) = KNOWN.iter().find(|known| known.program == text) {
+            let owned = |words: &[&str]| words.iter().copied().map(Into::into).collect();
+            let (quick, always) = (owned(known.quick), owned(known.always));
+            let (program, package) = (known.program.into(), Some(known.package));
+            return Ok(Self { program, quick, always, package });
         }
         let mut words = shell_words::split(text)?.into_iter();
         let program = words.next().ok_or(ViaError::Empty)?;
-        Ok(Self { program, arguments: words.collect(), package: None })
+        Ok(Self { program, quick: Vec::new(), always: words.collect(), package: None })
     }
 }
 
@@ -141,23 +160,27 @@ impl FromStr for Via {
 mod tests {
     use super::*;
 
+    fn arguments(via: &Via, pace: Pace) -> Vec<&str> {
+        via.arguments(pace).map(String::as_str).collect()
+    }
+
     #[test]
-    fn a_known_player_gets_the_flags_that_make_it_quick() {
+    fn a_known_player_is_quick_with_what_is_live_and_keeps_time_with_what_is_not() {
         let mpv: Via = "mpv".parse().unwrap();
-        assert_eq!(mpv.arguments, ["--profile=low-latency", "--untimed", "--cache=no", "-"]);
-        for (name, ..) in KNOWN {
-            let via: Via = name.parse().unwrap();
-            assert_eq!((via.program(), via.arguments.last().unwrap().as_str()), (name, "-"));
+        let quick = ["--profile=low-latency", "--untimed", "--cache=no", "-"];
+        assert_eq!(arguments(&mpv, Pace::Live), quick);
+        assert_eq!(arguments(&mpv, Pace::Recorded), ["-"]);
+        for known in KNOWN {
+            let via: Via = known.program.parse().unwrap();
+            assert_eq!(via.program(), known.program);
+            assert_eq!(arguments(&via, Pace::Live).last(), Some(&"-"), "it reads standard input");
         }
     }
 
     #[test]
     fn a_command_is_split_into_words_and_needs_no_shell() {
         let via: Via = "dd 'of=a file' bs=1".parse().unwrap();
-        assert_eq!(
-            (via.program(), &via.arguments[..]),
-            ("dd", &["of=a file".into(), "bs=1".into()][..])
-        );
+        assert_eq!((via.program(), arguments(&via, Pace::Live)), ("dd", vec!["of=a file", "bs=1"]));
         assert!(matches!(" ".parse::<Via>(), Err(ViaError::Empty)));
         assert!(matches!("a 'b".parse::<Via>(), Err(ViaError::Quotes(_))));
     }

@@ -78,7 +78,7 @@ async fn each_way_to_end_has_its_status() {
         (differs, 4, "differs"),
         (replaced, 6, "--replace"),
         (holes, 3, "missing: 1000 bytes in 1 holes: 0-999"),
-        (none, 5, "no stream"),
+        (none, 5, "no such stream"),
         (nobody, 1, "cannot connect"),
     ] {
         let told = text(&output.stderr);
@@ -127,7 +127,7 @@ async fn after_any_kill_the_have_file_claims_nothing_that_the_file_lacks() {
     let fake = Fake::start().await;
     for round in 1..=8 {
         let mut child = command(&folder, &[&fake.url().to_string()]).spawn().unwrap();
-        // The moment moves through the life of a save, which comes once a second at most.
+        // The moment moves through the life of a save, which comes four times a second.
         let (from, to) = ((round - 1) * 20_000, round * 20_000);
         fake.until_asked(round).await;
         for at in (from..to).step_by(500) {
