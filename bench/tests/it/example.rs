@@ -55,7 +55,8 @@ impl Message {
             .text
             .lines()
             .filter(ours)
-            .map(|line| line[1..].strip_prefix(' ').unwrap_or(&line[1..]));
+            .map(|line| &line[1..])
+            .map(|line| line.strip_prefix(' ').unwrap_or(line));
         let first =
             lines.next().unwrap_or_else(|| panic!("no {mark} in the block at {}", block.line));
         let mut message = Self { first: first.into(), ..Self::default() };
