@@ -1,3 +1,57 @@
-//! The `origin` command.
+//! The `origin` command: arguments, logging, signals; the work is in the library and in `command`.
 
-fn main() {}
+mod args;
+mod command;
+mod progress;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+use tracing_subscriber::EnvFilter;
+
+use crate::{args::Args, progress::Bar};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let bar = Bar::new(args.quiet());
+    log_to(&bar);
+    match run(args, &bar) {
+        Ok(code) => code,
+        Err(error) => {
+            error!("{error:#}");
+            ExitCode::from(command::FAILED)
+        }
+    }
+}
+
+fn run(args: Args, bar: &Bar) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
+        let work = command::run(args, bar, &shutdown);
+        tokio::pin!(work);
+        tokio::select! {
+            code = &mut work => return anyhow::Ok(code),
+            _ = terminate.recv() => {}
+            interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot catch SIGINT")?,
+        }
+        shutdown.cancel();
+        Ok(work.await)
+    })?;
+    // A read of standard input may block for ever: it is left alone, and ends with the process.
+    runtime.shutdown_background();
+    Ok(ExitCode::from(code))
+}
+
+fn log_to(bar: &Bar) {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,origin=info,freshet_origin=info"));
+    let bar = bar.clone();
+    let writer = move || bar.writer();
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(writer).init();
+}

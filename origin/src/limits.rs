@@ -1,0 +1,83 @@
+//! Every bound of the origin, with the reason for its value.
+
+use std::time::Duration;
+
+/// Bytes of one POST when nothing else is asked for: half a second of a 1 Mbit/s stream, and a
+/// resend after a cut costs no more than this.
+pub const CHUNK_BYTES_DEFAULT: u64 = 64 << 10;
+
+/// Largest chunk that may be asked for. A chunk is in memory while it is posted, and the distributor
+/// buffers at most this much of one that it has to compare.
+pub const CHUNK_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes that are posted a second time to prove that what the distributor holds is ours. Few, so
+/// that they pass a slow link within one deadline: they are not kept piece by piece.
+pub const PROOF_BYTES: u64 = 4 << 10;
+
+/// Runs that the distributor may hold before holes are filled, newest bytes or not. Half of what fits
+/// into one `Content-Range`, so the reply always tells the whole truth.
+pub const RUNS_MAX: usize = 64;
+const _: () = assert!(RUNS_MAX < freshet_protocol::limits::RANGES_MAX);
+
+/// Bytes of a capture without a disk copy that wait in memory for their acknowledgement; when they
+/// are full, the source is made to wait.
+pub const WINDOW_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes taken from a pipe at once: small, since what is read and not yet written to the copy is
+/// what a kill -9 can lose. A pipe holds 64 KiB by default.
+pub const CAPTURE_BYTES: usize = 64 << 10;
+
+/// Capture times that are remembered: 1 MiB of them, and with one each millisecond at least the
+/// last minute. Older bytes are sent again without `Origin-Time`.
+pub const MARKS_MAX: usize = 64 << 10;
+
+/// Shortest time between two capture times that are remembered.
+pub const MARK_EVERY: Duration = Duration::from_millis(1);
+
+/// How finely a paced file is released: 25 times a second, so that a post carries some bytes.
+pub const PACE_STEP: Duration = Duration::from_millis(40);
+
+/// Largest rate that may be given, in bytes per second: more than any disk gives.
+pub const RATE_MAX: u64 = 1 << 40;
+
+/// Time for a TCP connection to be there. Longer than one lost SYN (1 s) and its repetition (3 s).
+pub const CONNECT: Duration = Duration::from_secs(5);
+
+/// Time for one request and its reply. What arrived of a chunk stays with the distributor, so a slow
+/// link makes progress even when this runs out.
+pub const REPLY: Duration = Duration::from_secs(30);
+
+/// How long sent bytes may stay without any acknowledgement of TCP before the link counts as dead.
+pub const LINK_DEAD: Duration = Duration::from_secs(10);
+
+/// Bytes of a reply's body that are read: a problem document is a few hundred.
+pub const REPLY_BYTES_MAX: usize = 64 << 10;
+
+/// First pause after a failure; it doubles with each further one. A restart of a distributor on the
+/// same machine takes about this long.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
+
+/// Longest pause after a failure: the most that a recovered distributor waits for its origin.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
+const _: () = assert!(BACKOFF_MIN.as_millis() < BACKOFF_MAX.as_millis());
+
+/// Pause before a write to a copy on a full disk is tried again.
+pub const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a finished copy is held back to see whether its pipe has more to say.
+pub const FINISHED_PEEK: Duration = Duration::from_secs(1);
+
+/// How long a copy may still be locked by a process that has just been killed.
+pub const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// Bytes of the beginning and of the end of a media file that are looked at for its bit rate.
+pub const PROBE_BYTES: u64 = 4 << 20;
+
+/// Boxes or elements looked at before a media file counts as malformed.
+pub const PROBE_ITEMS_MAX: usize = 100_000;
+
+/// Files of one folder. More than any tree one posts by hand; the list of them is in memory.
+pub const FOLDER_FILES_MAX: usize = 100_000;
+
+/// Folders below a folder that are entered: names have only four segments, the rest is reported.
+pub const FOLDER_DEPTH_MAX: usize = 16;
