@@ -41,8 +41,8 @@ impl Bench {
             symlink(which(name), bin.path().join(name)).unwrap();
         }
         let bench = Self { bin, tests_say };
-        ["curl", "ffmpeg", "g++"].iter().for_each(|name| bench.fake(name, "exit 0"));
-        bench.fake("apt-get", "exit 0");
+        let packaged = ["curl", "ffmpeg", "g++", "kill", "unshare", "apt-get"];
+        packaged.iter().for_each(|name| bench.fake(name, "exit 0"));
         bench.fake("cargo", "[ \"$1\" = test ] && cat \"$SAY\"\nexit 0");
         bench
     }
@@ -125,7 +125,7 @@ fn tests_that_report_nothing_have_not_passed() {
 fn a_missing_package_is_installed_without_asking_and_alone() {
     let bench = Bench::new(ALL_WELL);
     let said = bench.bin.path().join("apt-said");
-    fs::remove_file(bench.bin.path().join("ffmpeg")).unwrap();
+    fs::remove_file(bench.bin.path().join("kill")).unwrap();
     bench.fake("id", "echo 1000");
     bench.fake("sudo", "shift\nexec \"$@\"");
     bench.fake("apt-get", &format!("echo \"$DEBIAN_FRONTEND $*\" >> {}", said.display()));
@@ -135,6 +135,6 @@ fn a_missing_package_is_installed_without_asking_and_alone() {
     assert!(passed);
     let said = fs::read_to_string(said).unwrap();
     let expected =
-        "noninteractive -qq update\nnoninteractive -qq install -y --no-install-recommends ffmpeg\n";
+        "noninteractive -qq update\nnoninteractive -qq install -y --no-install-recommends procps\n";
     assert_eq!(said, expected);
 }
