@@ -26,7 +26,7 @@ a later start then finds nothing to do. It may be deleted with the file, not wit
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER)]
 pub(crate) struct Args {
-    /// The stream: http://HOST[:PORT]/live/NAME
+    /// The stream: http://HOST:PORT/live/NAME
     url: StreamUrl,
     /// Fill this file, or write the bytes in order to standard output (-)
     /// [default: the last segment of the stream's name, in this folder]

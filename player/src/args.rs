@@ -26,7 +26,7 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER)]
 pub(crate) struct Args {
-    /// The stream: http://HOST[:PORT]/live/NAME
+    /// The stream: http://HOST:PORT/live/NAME
     url: StreamUrl,
     /// The program that shows it: mpv, vlc, ffplay, or a command
     #[arg(long, value_name = "PROGRAM", required_unless_present = "headless")]
