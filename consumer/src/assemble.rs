@@ -97,6 +97,12 @@ impl Assembly {
         self.held.end()
     }
 
+    /// Number of runs held.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.held.runs()
+    }
+
     /// Number of bytes held.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {

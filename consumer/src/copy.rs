@@ -117,11 +117,11 @@ async fn open(
     let follow = match (Fetch { wait, ..fetch.clone() }).open(manner, resume).await {
         Ok(follow) => follow,
         Err(error @ (FetchError::NoStream { .. } | FetchError::Unreachable { .. })) if whole => {
-            warn!(%error, "the copy is whole; it could not be compared with the distributor's");
+            warn!("{error}: the copy is whole, and was not compared with the distributor's");
             return Ok(None);
         }
         Err(error @ FetchError::Replaced { .. }) if existing == Existing::Replace => {
-            warn!(%error, path = %path.display(), "begun anew");
+            warn!("{error}; {} is begun anew", path.display());
             drop(earlier);
             let follow = fetch.clone().open(manner, None).await?;
             let sink = FileSink::create(path, &fetch.url, follow.etag())?;
@@ -156,6 +156,7 @@ async fn fill(
                         sink.save().await?;
                         due = Instant::now() + limits::HAVE_SAVE;
                     }
+                    () = progress.tick() => {}
                     piece = &mut next => break piece?,
                 }
             }

@@ -69,6 +69,12 @@ pub const HASH_BYTES: usize = 1 << 20;
 /// Time between two redraws of the progress bar.
 pub const REDRAW: Duration = Duration::from_millis(200);
 
+/// Runs up to which the progress bar counts them anew with each piece.
+pub const RUNS_COUNTED: usize = 64;
+
+/// Silence of a source that the progress bar speaks of.
+pub const SILENT_SHOWN: Duration = Duration::from_secs(2);
+
 const _: () = assert!(RUNS_MAX as u64 * 41 + 8192 <= HAVE_BYTES_MAX);
 const _: () = assert!(BACKOFF_MIN.as_nanos() < BACKOFF_MAX.as_nanos());
 const _: () = assert!(POLL_WAIT.as_secs() <= freshet_protocol::limits::WAIT_SECONDS_MAX as u64);

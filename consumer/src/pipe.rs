@@ -51,10 +51,17 @@ async fn pour(
     shutdown: &CancellationToken,
 ) -> Result<End, CopyError> {
     loop {
-        let piece = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return Ok(End::Interrupted),
-            piece = follow.next() => piece?,
+        let piece = {
+            let next = follow.next();
+            tokio::pin!(next);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return Ok(End::Interrupted),
+                    () = progress.tick() => {}
+                    piece = &mut next => break piece?,
+                }
+            }
         };
         let Some(piece) = piece else { return Ok(End::Complete) };
         let written = async {

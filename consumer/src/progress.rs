@@ -1,12 +1,13 @@
 //! What a person sees while it runs: one line on a terminal, nothing anywhere else.
 
 use std::{
+    future::pending,
     io::{self, IsTerminal, Write},
     time::Duration,
 };
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::{assemble::Assembly, limits, piece::Piece};
 
@@ -14,15 +15,28 @@ use crate::{assemble::Assembly, limits, piece::Piece};
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
-    drawn: Option<Instant>,
+    redraw: Option<Interval>,
+    standing: Standing,
     /// Received since the line was drawn.
     fresh_bytes: u64,
     rate: f64,
     age: Option<Duration>,
+    came: Instant,
+    counted: Instant,
+}
+
+/// The numbers of a line, as of the newest piece.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    held: u64,
+    total: Option<u64>,
+    missing: u64,
+    holes: usize,
+    behind: u64,
 }
 
 impl Progress {
-    /// On standard error, where that is a terminal.
+    /// On standard error, where that is a terminal. Needs a runtime around it.
     #[must_use]
     pub fn on_terminal() -> Self {
         if !io::stderr().is_terminal() {
@@ -33,18 +47,21 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
             bar.set_style(style);
         }
-        bar.enable_steady_tick(limits::REDRAW);
-        Self::of(bar)
+        let mut redraw = interval(limits::REDRAW);
+        redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self::of(bar, Some(redraw))
     }
 
     /// Nowhere.
     #[must_use]
     pub fn hidden() -> Self {
-        Self::of(ProgressBar::hidden())
+        Self::of(ProgressBar::hidden(), None)
     }
 
-    const fn of(bar: ProgressBar) -> Self {
-        Self { bar, drawn: None, fresh_bytes: 0, rate: 0.0, age: None }
+    fn of(bar: ProgressBar, redraw: Option<Interval>) -> Self {
+        let (standing, now) = (Standing::default(), Instant::now());
+        let (rate, age) = (0.0, None);
+        Self { bar, redraw, standing, fresh_bytes: 0, rate, age, came: now, counted: now }
     }
 
     /// A writer for log lines, which go above the line.
@@ -55,22 +72,30 @@ impl Progress {
 
     /// A piece came.
     pub fn note(&mut self, piece: &Piece, assembly: &Assembly) {
+        if self.redraw.is_none() {
+            return;
+        }
         self.fresh_bytes = self.fresh_bytes.saturating_add(piece.bytes.len() as u64);
         if piece.end() == assembly.edge() {
             self.age = piece.age();
         }
-        let now = Instant::now();
-        let since = self.drawn.map(|drawn| now - drawn);
-        if self.bar.is_hidden() || since.is_some_and(|since| since < limits::REDRAW) {
-            return;
+        self.came = Instant::now();
+        // Counting many runs takes longer than taking the piece did: then not for each.
+        if assembly.runs() <= limits::RUNS_COUNTED || self.counted.elapsed() >= limits::REDRAW {
+            (self.standing, self.counted) = (Standing::of(assembly), self.came);
         }
-        if let Some(since) = since {
-            let rate = self.fresh_bytes as f64 / since.as_secs_f64();
-            // Smoothed over about a second, or the number cannot be read.
-            self.rate += (rate - self.rate) * 0.2;
-        }
-        (self.drawn, self.fresh_bytes) = (Some(now), 0);
-        self.bar.set_message(line(assembly, self.rate, self.age));
+    }
+
+    /// Draws the line anew whenever it is time to; for ever pending where there is none. Cancel safe.
+    pub async fn tick(&mut self) {
+        let Some(redraw) = &mut self.redraw else { return pending().await };
+        redraw.tick().await;
+        let rate = self.fresh_bytes as f64 / limits::REDRAW.as_secs_f64();
+        // Smoothed over about a second, or the number cannot be read.
+        self.rate += (rate - self.rate) * 0.2;
+        self.fresh_bytes = 0;
+        self.bar.set_message(self.standing.line(self.rate, self.age, self.came.elapsed()));
+        self.bar.tick();
     }
 
     /// Take the line away.
@@ -79,23 +104,37 @@ impl Progress {
     }
 }
 
-fn line(assembly: &Assembly, rate: f64, age: Option<Duration>) -> String {
-    let holes = assembly.holes();
-    let total =
-        assembly.total().map_or_else(String::new, |total| format!(" of {}", HumanBytes(total)));
-    let missing = match holes.runs() {
-        0 => "none missing".into(),
-        runs => format!("{} missing in {runs} holes", HumanBytes(holes.bytes())),
-    };
-    let behind = assembly.edge() - assembly.held_end();
-    let age = age.map_or_else(String::new, |age| format!(", {:.2} s old", age.as_secs_f64()));
-    format!(
-        "{}{total} held · {missing} · {} behind live{age} · {}/s",
-        HumanBytes(assembly.held_bytes()),
-        HumanBytes(behind),
+impl Standing {
+    fn of(assembly: &Assembly) -> Self {
+        let holes = assembly.holes();
+        Self {
+            held: assembly.held_bytes(),
+            total: assembly.total(),
+            missing: holes.bytes(),
+            holes: holes.runs(),
+            behind: assembly.edge() - assembly.held_end(),
+        }
+    }
+
+    fn line(&self, rate: f64, age: Option<Duration>, silent: Duration) -> String {
+        let total =
+            self.total.map_or_else(String::new, |total| format!(" of {}", HumanBytes(total)));
+        let missing = match self.holes {
+            0 => "none missing".into(),
+            1 => format!("{} missing in 1 hole", HumanBytes(self.missing)),
+            holes => format!("{} missing in {holes} holes", HumanBytes(self.missing)),
+        };
+        let time = match age {
+            _ if silent > limits::SILENT_SHOWN => format!("silent for {} s", silent.as_secs()),
+            Some(age) => format!("{:.0} ms old", age.as_secs_f64() * 1e3),
+            None => String::new(),
+        };
+        let time = if time.is_empty() { time } else { format!(", {time}") };
         // A rate is neither negative nor near 2^64.
-        HumanBytes(rate as u64),
-    )
+        let rate = HumanBytes(rate as u64);
+        let (held, behind) = (HumanBytes(self.held), HumanBytes(self.behind));
+        format!("{held}{total} held · {missing} · {behind} behind live{time} · {rate}/s")
+    }
 }
 
 /// Writes to standard error without tearing the line.
@@ -123,10 +162,15 @@ mod tests {
         let mut assembly = Assembly::default();
         assembly.place(ByteRange::new(0, 1024).unwrap());
         assembly.learn("bytes 0-1023,3072-4095/8192".parse().unwrap(), 0).unwrap();
+        let standing = Standing::of(&assembly);
         assert_eq!(
-            line(&assembly, 2048.0, Some(Duration::from_millis(250))),
-            "1.00 KiB of 8.00 KiB held · 7.00 KiB missing in 1 holes · \
-             3.00 KiB behind live, 0.25 s old · 2.00 KiB/s"
+            standing.line(2048.0, Some(Duration::from_millis(250)), Duration::ZERO),
+            "1.00 KiB of 8.00 KiB held · 7.00 KiB missing in 1 hole · \
+             3.00 KiB behind live, 250 ms old · 2.00 KiB/s"
+        );
+        assert_eq!(
+            Standing::default().line(0.0, None, Duration::from_secs(12)),
+            "0 B held · none missing · 0 B behind live, silent for 12 s · 0 B/s"
         );
     }
 }

@@ -130,7 +130,8 @@ fn tell(summary: &Summary) {
     if summary.end == End::Holes && !holes.is_empty() {
         let (runs, shown) = (holes.runs(), holes.newest_runs(8));
         let more = if runs > 8 { " and older ones" } else { "" };
-        eprintln!("missing: {} bytes in {runs} holes: {shown}{more}", holes.bytes());
+        let word = if runs == 1 { "hole" } else { "holes" };
+        eprintln!("missing: {} bytes in {runs} {word}: {shown}{more}", holes.bytes());
     }
 }
 

@@ -118,7 +118,7 @@ impl FileSink {
     fn believe(&mut self, length: u64) {
         let set = &mut self.have.held.set;
         if let Some(beyond) = ByteRange::new(length, set.end()) {
-            tracing::warn!(path = %self.path.display(), length, "the file was cut since");
+            tracing::warn!("{} was cut to {length} bytes since", self.path.display());
             set.remove(beyond);
         }
     }

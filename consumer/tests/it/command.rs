@@ -77,7 +77,7 @@ async fn each_way_to_end_has_its_status() {
         (wrong, 2, "--poll"),
         (differs, 4, "differs"),
         (replaced, 6, "--replace"),
-        (holes, 3, "missing: 1000 bytes in 1 holes: 0-999"),
+        (holes, 3, "missing: 1000 bytes in 1 hole: 0-999"),
         (none, 5, "no such stream"),
         (nobody, 1, "cannot connect"),
     ] {
