@@ -1,0 +1,14 @@
+//! Tests that need several roles: the commands as they were built, over real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+mod command;
+mod crash;
+mod disk;
+mod docs;
+mod example;
+mod media;
+mod metrics;
+mod options;
+mod stop;
