@@ -24,7 +24,7 @@ pub(crate) fn command(name: &str) -> Command {
     let path = folder().join(name);
     assert!(path.exists(), "{} is not built: cargo build --workspace --bins", path.display());
     let mut command = Command::new(path);
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("RUST_LOG", "warn");
     command
 }
 

@@ -307,10 +307,11 @@ fn the_origin_of_a_pipe_is_killed_and_goes_on_from_its_copy() {
         origin = start();
     }
     stop.store(true, Ordering::Relaxed);
-    feeder.join().unwrap();
+    let sent = feeder.join().unwrap();
 
     assert!(origin.ended().success());
     assert!(follower.ended().success());
     let original = fs::read(copy.join("crash")).unwrap();
+    assert_eq!(original.len() as u64, sent, "origin's copy has all that went through the pipe");
     all_equal(&mut relay, &original, &taken);
 }
