@@ -30,6 +30,7 @@ mod resume;
 mod run;
 mod source;
 mod target;
+mod terms;
 
 pub use copy::CopyError;
 pub use media_type::media_type;
@@ -37,6 +38,7 @@ pub use pace::{Rate, RateError};
 pub use probe::{ProbeError, bytes_per_second};
 pub use push::LinkError;
 pub use resume::{Late, MismatchError};
-pub use run::{Options, Push, PushError, State, Stats, Summary};
+pub use run::Push;
 pub use source::{Folder, FolderEntry, FolderError, Keep, LeftOut, Source, SourceError, walk};
 pub use target::{Target, TargetError};
+pub use terms::{Options, PushError, State, Stats, Summary};

@@ -14,9 +14,9 @@ pub const CHUNK_BYTES_MAX: u64 = 16 << 20;
 /// that they pass a slow link within one deadline: they are not kept piece by piece.
 pub const PROOF_BYTES: u64 = 4 << 10;
 
-/// Runs that the distributor may hold before holes are filled, newest bytes or not. Half of what fits
-/// into one `Content-Range`, so the reply always tells the whole truth.
-pub const RUNS_MAX: usize = 64;
+/// Runs that the distributor may hold before a hole is closed for each new one. Fewer than fit into
+/// one `Content-Range`, so the reply always tells the whole truth.
+pub const RUNS_MAX: usize = 96;
 const _: () = assert!(RUNS_MAX < freshet_protocol::limits::RANGES_MAX);
 
 /// Bytes of a capture without a disk copy that wait in memory for their acknowledgement; when they

@@ -11,14 +11,13 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
-use tracing_subscriber::EnvFilter;
 
 use crate::{args::Args, progress::Bar};
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let bar = Bar::new(args.quiet());
-    log_to(&bar);
+    bar.log();
     match run(args, &bar) {
         Ok(code) => code,
         Err(error) => {
@@ -46,12 +45,4 @@ fn run(args: Args, bar: &Bar) -> anyhow::Result<ExitCode> {
     // A read of standard input may block for ever: it is left alone, and ends with the process.
     runtime.shutdown_background();
     Ok(ExitCode::from(code))
-}
-
-fn log_to(bar: &Bar) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,origin=info,freshet_origin=info"));
-    let bar = bar.clone();
-    let writer = move || bar.writer();
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(writer).init();
 }

@@ -12,6 +12,7 @@ use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval},
 };
+use tracing_subscriber::EnvFilter;
 
 /// How often it is drawn; the eye wants no more.
 const TICK: Duration = Duration::from_millis(125);
@@ -26,9 +27,17 @@ impl Bar {
         Self(drawn.then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())))
     }
 
-    /// Standard error, above the bar.
-    pub(crate) fn writer(&self) -> AboveBar {
-        AboveBar(self.0.clone())
+    /// Log to standard error, above the bar.
+    pub(crate) fn log(&self) {
+        let filter = EnvFilter::try_from_default_env()
+            .unwrap_or_else(|_| EnvFilter::new("warn,lofty=error,origin=info,freshet_origin=info"));
+        let above = AboveBar(self.0.clone());
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_target(false)
+            .with_ansi(io::stderr().is_terminal())
+            .with_writer(move || above.clone())
+            .init();
     }
 
     /// Show `stats` while `work` runs.
@@ -94,8 +103,8 @@ fn message(name: &str, stats: &Stats, rate: f64) -> String {
 }
 
 /// Writes to standard error without tearing the bar.
-#[derive(Debug)]
-pub(crate) struct AboveBar(Option<ProgressBar>);
+#[derive(Clone, Debug)]
+struct AboveBar(Option<ProgressBar>);
 
 impl Write for AboveBar {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -121,21 +121,17 @@ fn check(view: &View, have: Have) -> Result<(), MismatchError> {
     }
 }
 
-/// The run of missing bytes to take from. Too many runs, and holes are filled first: each newest
-/// chunk that does not touch the one before makes one more.
+/// The run of missing bytes to take from. Each newest chunk that does not touch the one before makes
+/// one more run; with too many of them the smallest hole is closed for each. So an uplink that is too
+/// slow for hours coarsens the holes, and the newest bytes still wait for two chunks at most, at first.
 fn choose(view: &View, missing: &RangeSet, late: Late) -> Option<ByteRange> {
-    match late {
-        Late::All => missing.iter().next(),
-        Late::Newest if view.held.runs() >= RUNS_MAX => {
-            let edge = view.held.end();
-            missing
-                .iter()
-                .rev()
-                .find(|run| run.start() < edge)
-                .or_else(|| missing.iter().next_back())
-        }
-        Late::Newest => missing.iter().next_back(),
+    if late == Late::All {
+        return missing.iter().next();
     }
+    let edge = view.held.end();
+    let holes = missing.iter().filter(|run| run.start() < edge);
+    let smallest = holes.min_by_key(|hole| hole.len()).filter(|_| view.held.runs() >= RUNS_MAX);
+    smallest.or_else(|| missing.iter().next_back())
 }
 
 fn cut(run: ByteRange, late: Late, chunk: u64) -> ByteRange {
@@ -235,13 +231,16 @@ mod tests {
     }
 
     #[test]
-    fn too_many_holes_are_filled_before_new_bytes_go() {
-        let runs: Vec<_> = (0..RUNS_MAX as u64).map(|at| (at * 3, at * 3 + 1)).collect();
-        let seen = view(&runs, None);
-        let edge = seen.held.end();
-        let have = Have { floor: 0, start: 0, end: edge + 50, total: None };
+    fn with_too_many_holes_the_smallest_is_closed_before_new_bytes_go() {
+        let runs: Vec<_> = (0..RUNS_MAX as u64).map(|at| (at * 5, at * 5 + 1)).collect();
+        let mut seen = view(&runs, None);
+        seen.held.insert(range(11, 14));
+        let have = Have { floor: 0, start: 0, end: seen.held.end() + 50, total: None };
+        let step = next(&seen, have, Late::Newest, 10).unwrap();
+        assert_eq!(step, Step::Post { range: range(14, 15), total: None });
+        seen.held.insert(range(14, 15));
         let Ok(Step::Post { range, .. }) = next(&seen, have, Late::Newest, 10) else { panic!() };
-        assert_eq!(range.end(), edge - 1, "the newest hole below the edge");
+        assert_eq!(range.end(), have.end, "and then the newest again");
     }
 
     #[test]

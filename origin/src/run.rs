@@ -13,7 +13,6 @@ use std::{error::Error as _, time::Duration};
 
 use bytes::Bytes;
 use freshet_protocol::{ByteRange, ChunkRange, ETag, Placed};
-use http::StatusCode;
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -24,150 +23,14 @@ use tracing::{debug, info, trace, warn};
 
 use crate::{
     backoff::Backoff,
-    limits::{CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, PROOF_BYTES},
+    limits::{CHUNK_BYTES_MAX, PROOF_BYTES},
     push::{Chunk, CutError, Link, LinkError},
     reply::{Reply, View},
-    resume::{self, Late, MismatchError, Step},
-    source::{Source, SourceError},
+    resume::{self, Have, Late, MismatchError, Step},
+    source::Source,
     target::Target,
+    terms::{Options, PushError, State, Stats, Summary},
 };
-
-/// How a stream is posted.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Largest chunk; cut to what the distributor takes.
-    pub chunk: u64,
-    /// What goes first when the uplink is slower than the source.
-    pub late: Late,
-    /// Bearer token.
-    pub token: Option<String>,
-    /// Names this origin across its connections and restarts; without it the source's own.
-    pub origin_id: Option<String>,
-    /// Media type of the stream.
-    pub content_type: String,
-    /// Give up after so long without any progress; without it, never.
-    pub give_up: Option<Duration>,
-    /// Seed of the jitter.
-    pub seed: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            chunk: CHUNK_BYTES_DEFAULT,
-            late: Late::All,
-            token: None,
-            origin_id: None,
-            content_type: "application/octet-stream".into(),
-            give_up: None,
-            seed: rand::random(),
-        }
-    }
-}
-
-/// What a push is doing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum State {
-    /// Asking what is held.
-    #[default]
-    Asking,
-    /// Posting.
-    Posting,
-    /// Everything is delivered; waiting for the source.
-    Waiting,
-    /// It failed, and is tried again.
-    Retrying {
-        /// Why.
-        why: String,
-    },
-    /// The stream is complete there.
-    Done,
-}
-
-/// How far a push is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Bytes of the stream that the distributor has acknowledged, those of earlier runs included.
-    pub acknowledged: u64,
-    /// One past the newest byte that the source has given.
-    pub available: u64,
-    /// The complete length, once it is known.
-    pub total: Option<u64>,
-    /// Bytes posted and acknowledged by this run.
-    pub posted: u64,
-    /// Handshakes made.
-    pub handshakes: u64,
-    /// What it is doing.
-    pub state: State,
-}
-
-impl Stats {
-    /// Bytes given by the source and not acknowledged yet.
-    #[must_use]
-    pub const fn behind(&self) -> u64 {
-        self.available.saturating_sub(self.acknowledged)
-    }
-}
-
-/// How a push ended well.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The stream's complete length.
-    pub total: u64,
-    /// Bytes posted by this run; fewer where some were there already.
-    pub posted: u64,
-    /// The incarnation.
-    pub etag: Option<ETag>,
-}
-
-/// Why a push ended before its stream did.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PushError {
-    /// It was told to stop.
-    #[error("interrupted, {acknowledged} bytes are acknowledged")]
-    Interrupted {
-        /// Bytes acknowledged.
-        acknowledged: u64,
-    },
-    /// Too long without progress.
-    #[error("given up after {} s without progress: {last}", after.as_secs())]
-    GaveUp {
-        /// How long.
-        after: Duration,
-        /// The last failure.
-        last: String,
-    },
-    /// The distributor refuses, and trying again will not help.
-    #[error("the distributor refuses ({status}): {detail}")]
-    Refused {
-        /// The status of its reply.
-        status: StatusCode,
-        /// What it said.
-        detail: String,
-    },
-    /// Other bytes are there.
-    #[error("the stream has other bytes already: {detail}")]
-    Conflict {
-        /// What the distributor said.
-        detail: String,
-    },
-    /// What is there does not fit what is here.
-    #[error(transparent)]
-    Mismatch(#[from] MismatchError),
-    /// Something else answers there.
-    #[error("the reply makes no sense: {detail}")]
-    Strange {
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// The source fails.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The link cannot be set up.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-}
 
 /// One stream on its way to one distributor.
 #[derive(Debug)]
@@ -183,8 +46,8 @@ pub struct Push {
     seen: Option<ETag>,
     /// Pieces that must be posted again before anything else.
     proofs: Vec<ByteRange>,
-    /// Too far ahead once: everything in order until nothing is missing.
-    in_order: bool,
+    /// How far ahead of what is held the distributor takes bytes, where it has refused some.
+    reach: Option<u64>,
     failing_since: Option<Instant>,
 }
 
@@ -206,7 +69,7 @@ impl Push {
             stats: watch::Sender::default(),
             view: None,
             proofs: Vec::new(),
-            in_order: false,
+            reach: None,
             failing_since: None,
         })
     }
@@ -243,7 +106,7 @@ impl Push {
             let have = self.source.have(Instant::now());
             let step = match self.proofs.last() {
                 Some(&range) => Step::Post { range, total: None },
-                None => resume::next(&view, have, self.late(), self.chunk(&view))?,
+                None => self.next(&view, have)?,
             };
             trace!(?step, "next");
             match step {
@@ -254,7 +117,7 @@ impl Push {
                     self.post(ChunkRange::Complete { total }, &view).await?
                 }
                 Step::Wait => {
-                    self.in_order = false;
+                    self.reach = None;
                     self.recovered();
                     self.publish(&view, State::Waiting);
                     self.view = Some(view);
@@ -270,8 +133,17 @@ impl Push {
         }
     }
 
-    const fn late(&self) -> Late {
-        if self.in_order { Late::All } else { self.options.late }
+    /// The next step, within reach. Where that is less than a chunk, everything goes in order.
+    fn next(&self, view: &View, mut have: Have) -> Result<Step, MismatchError> {
+        let (mut late, chunk) = (self.options.late, self.chunk(view));
+        match self.reach {
+            Some(reach) if late == Late::Newest && reach >= chunk => {
+                have.end = have.end.min(view.held.end().saturating_add(reach));
+            }
+            Some(_) => late = Late::All,
+            None => {}
+        }
+        resume::next(view, have, late, chunk)
     }
 
     fn chunk(&self, view: &View) -> u64 {
@@ -329,14 +201,23 @@ impl Push {
             Ok(Reply::Absent | Reply::OtherIncarnation) => {
                 self.pause(None, "the stream is another one now".into()).await
             }
-            Ok(Reply::TooFarAhead) if self.late() == Late::Newest => {
-                info!("too far ahead of what is held: in order until it is filled");
-                self.in_order = true;
+            Ok(Reply::TooFarAhead) if self.come_closer(place, view) => {
                 self.view = Some(view.clone());
                 Ok(())
             }
             other => self.fail(other).await,
         }
+    }
+
+    /// Refused for being too far ahead: half as far is the next try. In a few steps the newest bytes
+    /// are within reach again. False where it was not ahead at all.
+    fn come_closer(&mut self, place: ChunkRange, view: &View) -> bool {
+        let ChunkRange::Bytes(Placed { range, .. }) = place else { return false };
+        let ahead = range.start().saturating_sub(view.held.end().max(view.retained_from));
+        debug!(ahead, "too far ahead of what is held");
+        let closer = self.reach.is_none_or(|reach| reach > 0);
+        self.reach = Some(ahead / 2);
+        closer && self.options.late == Late::Newest
     }
 
     async fn accepted(

@@ -284,17 +284,23 @@ async fn the_newest_goes_first_and_the_older_when_it_can() {
 }
 
 #[tokio::test]
-async fn a_distributor_that_allows_no_gap_gets_it_in_order() {
-    let (fake, dir) = (Fake::start().await, tempfile::tempdir().unwrap());
-    let bytes = sample(4000);
-    std::fs::write(dir.path().join("t.bin"), &bytes).unwrap();
-    fake.stream().gap_max = Some(0);
+async fn a_distributor_that_allows_small_gaps_is_brought_to_the_newest_in_steps() {
+    for (gap, first_taken) in [(0, "bytes 0-999/*"), (1500, "bytes 750-1749/*")] {
+        let (fake, dir) = (Fake::start().await, tempfile::tempdir().unwrap());
+        let bytes = sample(10_000);
+        std::fs::write(dir.path().join("t.bin"), &bytes).unwrap();
+        fake.stream().gap_max = Some(gap);
 
-    let source = ended(&fake, dir.path(), b"").await;
-    run(&fake, source, Options { late: Late::Newest, ..options(1000) }).await.unwrap();
+        let source = ended(&fake, dir.path(), b"").await;
+        run(&fake, source, Options { late: Late::Newest, ..options(1000) }).await.unwrap();
 
-    assert_eq!(fake.posts()[1], "bytes 0-999/*");
-    assert_eq!(fake.stream().whole(), Some(&bytes[..]));
+        let posts = fake.posts();
+        let taken = posts.iter().position(|post| post == first_taken).unwrap();
+        let edge = posts.iter().rposition(|post| post.starts_with("bytes 9000-9999/")).unwrap();
+        assert!(taken <= 4, "found in a few tries: {posts:?}");
+        assert!(gap == 0 || edge < posts.len() - 3, "the newest before the older ones: {posts:?}");
+        assert_eq!(fake.stream().whole(), Some(&bytes[..]), "{gap}");
+    }
 }
 
 #[tokio::test]
