@@ -10,8 +10,9 @@ use tracing::warn;
 use crate::{
     assemble::Assembly,
     fetch::{Fetch, FetchError, Manner},
-    follow::{Effort, Follow},
+    follow::Follow,
     limits,
+    piece::Effort,
     progress::Progress,
     sink::{Existing, FileSink, SinkError},
 };

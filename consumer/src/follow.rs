@@ -24,20 +24,9 @@ use crate::{
     fetch::{Fetch, FetchError, Manner, Policy, Resume, Start},
     head::Head,
     limits,
-    piece::Piece,
+    piece::{Effort, Piece},
     request::{Body, Client, Cut, Fields, Run},
 };
-
-/// What it took so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effort {
-    /// GET requests sent.
-    pub requests: u64,
-    /// Replies that broke, stalled or did not come.
-    pub cuts: u64,
-    /// Bytes received, those that were held already included.
-    pub received_bytes: u64,
-}
 
 /// A stream being taken.
 #[derive(Debug)]
@@ -114,7 +103,7 @@ impl Follow {
         match self.manner {
             Manner::InOrder(start) => {
                 self.start = match start {
-                    Start::Beginning => self.assembly.floor(),
+                    Start::Beginning => self.first_kept(),
                     Start::Live => edge,
                     Start::Offset(offset) => offset,
                 };
@@ -127,6 +116,14 @@ impl Follow {
         if self.has_all() {
             self.state = State::Finished;
         }
+    }
+
+    fn first_kept(&self) -> u64 {
+        let floor = self.assembly.floor();
+        if floor > 0 {
+            warn!("bytes below {floor} are gone; it begins there");
+        }
+        floor
     }
 
     /// The next bytes; `None` once there is nothing more to be had.
@@ -279,7 +276,11 @@ impl Follow {
         match self.client.sibling().head(Fields::new(), Duration::ZERO).await {
             Err(cut) => return self.pause(cut),
             Ok(head) if head.status.is_success() => self.learn(&head)?,
-            Ok(head) => return self.pause(ask::refusal(&self.fetch, &head, String::new())?),
+            Ok(head) => {
+                // It is there and has no time for questions: no reason to give up the body.
+                ask::refusal(&self.fetch, &head, String::new())?;
+                return Ok(());
+            }
         }
         if self.has_all() || self.is_left_alone() {
             self.state = State::Finished;

@@ -1,4 +1,4 @@
-//! A piece: bytes of the stream that were not there before.
+//! A piece: bytes of the stream that were not there before; and what it took to get them.
 
 use std::time::Duration;
 
@@ -46,6 +46,17 @@ fn slice(run: &Run, range: ByteRange) -> Option<Bytes> {
     let start = usize::try_from(range.start().checked_sub(run.offset)?).ok()?;
     let end = usize::try_from(range.end().checked_sub(run.offset)?).ok()?;
     (end <= run.bytes.len()).then(|| run.bytes.slice(start..end))
+}
+
+/// What it took so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// GET requests sent.
+    pub requests: u64,
+    /// Replies that broke, stalled or did not come.
+    pub cuts: u64,
+    /// Bytes received, those that were held already included.
+    pub received_bytes: u64,
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ pub(crate) struct Model {
     pub(crate) cuts: VecDeque<usize>,
     /// The bodies of so many next GETs say nothing.
     pub(crate) mute: usize,
-    /// The bodies of so many next GETs end properly, and too early, after one part.
+    /// The bodies of so many next GETs end properly, and too early, after one part; the last of them
+    /// without its closing boundary.
     pub(crate) short: usize,
     pub(crate) digest: Option<Sha256Digest>,
     /// Heads of all requests so far, in lower case.
@@ -278,8 +279,9 @@ impl Session {
         }
         let short = {
             let mut model = self.model.lock().unwrap();
-            model.short = model.short.saturating_sub(1);
-            model.short > 0
+            let short = model.short;
+            model.short = short.saturating_sub(1);
+            short
         };
         let mut pen = Pen { socket: &mut self.socket, left: cut };
         if mute {
@@ -300,7 +302,7 @@ impl Session {
                     pen.chunk(&part.encode(boundary)).await?;
                     pen.chunk(&bytes).await?;
                     claim.insert(range);
-                    if short {
+                    if short > 0 {
                         break;
                     }
                 }
@@ -308,7 +310,9 @@ impl Session {
                 Err(false) => changed.changed().await.unwrap(),
             }
         }
-        pen.chunk(&PartHead::closing(boundary)).await?;
+        if short != 1 {
+            pen.chunk(&PartHead::closing(boundary)).await?;
+        }
         pen.raw(b"0\r\n\r\n").await
     }
 

@@ -258,7 +258,7 @@ async fn a_hole_that_nobody_fills_is_waited_for_and_then_reported() {
 async fn an_end_that_the_stream_has_not_reached_is_not_believed() {
     let (stream, shelf) = (noise(5000), Shelf::new());
     let fake = Fake::with(&stream).await;
-    fake.change(|model| model.short = 3);
+    fake.change(|model| model.short = 2);
 
     let taken = shelf.take(&fake).await.unwrap();
 
