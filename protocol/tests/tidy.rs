@@ -105,10 +105,13 @@ fn every_member_of_the_workspace_is_known_here() {
 #[test]
 fn the_code_map_has_every_file_and_no_other() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let sources = sources();
+    let (mapped, sources) = (files_mapped(&map), sources());
     let paths = sources.iter().map(|source| source.path.clone());
     let there: BTreeSet<_> = paths.filter(|path| !is_test_module(path)).collect();
-    assert_eq!(files_mapped(&map), there, "ARCHITECTURE.md against the tree");
+    let (missing, gone): (Vec<_>, Vec<_>) =
+        (there.difference(&mapped).collect(), mapped.difference(&there).collect());
+    assert!(missing.is_empty(), "ARCHITECTURE.md has no row for {missing:#?}");
+    assert!(gone.is_empty(), "ARCHITECTURE.md has rows for files that are not there: {gone:#?}");
 }
 
 /// The first line says what the file is for.
