@@ -10,6 +10,7 @@
 //! What flows is the test pattern of [`chunk`]: each chunk says which one it is and when it was due.
 
 pub mod chunk;
+pub mod demo;
 pub mod fanout;
 pub mod limits;
 pub mod load;
@@ -18,5 +19,6 @@ pub mod publish;
 pub mod report;
 pub mod role;
 pub mod roles;
+pub mod screen;
 pub mod speed;
 pub mod usage;

@@ -42,3 +42,12 @@ pub const TAIL: Duration = Duration::from_millis(300);
 
 /// How often the memory of a process is looked at.
 pub const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+
+/// Bytes between the demo's pattern and its origin: as many as a pipe holds.
+pub const DEMO_PIPE_BYTES: usize = 64 << 10;
+
+/// What the demo's distributor keeps on disk: a demo may run for days.
+pub const DEMO_RETAIN_BYTES: u64 = 1 << 30;
+
+/// Bytes of the demo's catalogue: it has the demo's stream and what a visitor posts.
+pub const CATALOGUE_BYTES_MAX: u64 = 1 << 20;

@@ -1,20 +1,15 @@
 //! The `bench` command: arguments, logging. Nothing else.
 
-use std::{
-    fs,
-    io::{self, Write},
-    path::Path,
-};
-
-use anyhow::Context;
 use clap::Parser;
-use freshet_bench::{memory, report, roles, speed};
-use serde::Serialize;
+use freshet_bench::{demo, memory, roles, screen, speed};
+use tracing_subscriber::EnvFilter;
 
 /// Runs the whole relay and measures it, on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 enum Command {
+    /// The whole chain in one process, live, with its latency and rate
+    Demo(demo::Options),
     /// CPU, memory and latency of the distributor beside a bare fan-out of the same bytes
     Speed(speed::Options),
     /// Does the distributor's memory grow with the length of a stream?
@@ -25,29 +20,12 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Command::parse() {
-        Command::Speed(options) => {
-            say(&report::heading(&options))?;
-            let tell = |pair: &_| say(&report::pair(pair, options.consumers));
-            let figures = speed::run(&options, tell)?;
-            say(&report::verdict(&figures, options.consumers))?;
-            write(options.json.as_deref(), &figures)
-        }
-        Command::Memory(options) => {
-            let figures = memory::run(&options)?;
-            say(&report::memory(&figures))?;
-            write(options.json.as_deref(), &figures)
-        }
+        Command::Demo(options) => screen::demo(&options),
+        Command::Speed(options) => screen::speed(&options),
+        Command::Memory(options) => screen::memory(&options),
         Command::Role(task) => roles::run(task),
     }
-}
-
-fn say(text: &str) -> anyhow::Result<()> {
-    io::stdout().write_all(text.as_bytes()).context("nobody reads the figures")
-}
-
-fn write(path: Option<&Path>, figures: &impl Serialize) -> anyhow::Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let text = serde_json::to_string_pretty(figures)?;
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -172,9 +172,13 @@ pub fn post_each(
         if !reply.starts_with("HTTP/1.1 2") {
             bail!("the server did not take a chunk: {reply}");
         }
-        // A reply to a chunk has no body, and the next one must begin with its own head.
-        if !reply.to_ascii_lowercase().contains("content-length: 0\r\n") && !reply.contains(" 204 ")
-        {
+        let reply = reply.to_ascii_lowercase();
+        let held = format!("content-range: bytes 0-{}/*\r\n", first + chunk_bytes as u64 - 1);
+        if !reply.contains(&held) {
+            bail!("the chunk is not acknowledged: {reply}");
+        }
+        // The next reply must begin with its own head.
+        if !reply.contains("content-length: 0\r\n") && !reply.contains(" 204 ") {
             bail!("the reply to a chunk has a body: {reply}");
         }
     }

@@ -2,8 +2,10 @@
 
 use std::fmt::{self, Write};
 
+use freshet_consumer::StreamUrl;
+
 use crate::{
-    memory,
+    demo, memory,
     speed::{Figures, Half, Options, Pair},
 };
 
@@ -104,6 +106,63 @@ pub fn memory(figures: &memory::Figures) -> String {
         if figures.is_flat() { "flat" } else { "GROWING" },
     );
     out
+}
+
+/// Where the demo is to be seen.
+#[must_use]
+pub fn demo_heading(url: &StreamUrl) -> String {
+    let (host, port) = (url.host(), url.port());
+    format!(
+        "Origin, distributor, consumer and player run in this process.\n\n\
+         \x20 in a browser   http://{host}:{port}/live/\n\
+         \x20 with curl      curl -N {url} | od -A d -c\n\n"
+    )
+}
+
+/// One second of the demo.
+#[must_use]
+pub fn demo_line(live: &demo::Live) -> String {
+    let latency = live.second.latency;
+    format!(
+        "{:>5} s  {:>8.3} Mbit/s  latency p50 {:.2} ms p99 {:.2} ms  held {:.2} MiB  consumers {}",
+        live.at,
+        live.second.bytes as f64 * 8.0 / 1e6,
+        millis(latency.p50_us),
+        millis(latency.p99_us),
+        mib(live.held_bytes),
+        live.consumers,
+    )
+}
+
+/// How the demo went.
+#[must_use]
+pub fn demo_summary(summary: &demo::Summary) -> String {
+    let latency = summary.latency;
+    let seconds = summary.length.as_secs_f64();
+    let relayed = match summary.distributor_agrees {
+        Some(true) => "the distributor's copy too",
+        Some(false) => "NOT so the distributor's copy",
+        None => "the distributor has let the oldest bytes go",
+    };
+    format!(
+        "{} bytes in {seconds:.1} s, {:.3} Mbit/s; {} bytes played\n\
+         latency from due to consumed: p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms\n\
+         {} gaps, {} wrong places\n\
+         origin   sha-256 {}\n\
+         consumer sha-256 {}\n\
+         {}, {relayed}\n",
+        summary.taken.0,
+        summary.taken.0 as f64 * 8.0 / 1e6 / seconds,
+        summary.played_bytes,
+        millis(latency.p50_us),
+        millis(latency.p99_us),
+        millis(latency.max_us),
+        summary.tally.gaps,
+        summary.tally.wrong,
+        summary.made.1,
+        summary.taken.1,
+        if summary.made == summary.taken { "equal" } else { "DIFFERENT" },
+    )
 }
 
 fn mib(bytes: u64) -> f64 {

@@ -5,9 +5,12 @@
 
 mod command;
 mod crash;
+mod demo;
 mod disk;
 mod docs;
 mod example;
+mod load;
+mod measure;
 mod media;
 mod metrics;
 mod options;

@@ -1,0 +1,92 @@
+//! What the commands print, and how: figures on standard output, as JSON into a file.
+
+use std::{
+    fs,
+    io::{self, IsTerminal, Write},
+    path::Path,
+};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    demo::{self, News},
+    memory, report, speed,
+};
+
+/// `bench speed`.
+///
+/// # Errors
+///
+/// It cannot measure, or bytes were wrong.
+pub fn speed(options: &speed::Options) -> anyhow::Result<()> {
+    say(&report::heading(options))?;
+    let tell = |pair: &_| say(&report::pair(pair, options.consumers));
+    let figures = speed::run(options, tell)?;
+    say(&report::verdict(&figures, options.consumers))?;
+    write(options.json.as_deref(), &figures)?;
+    let wrong: u64 = figures.pairs.iter().map(|pair| pair.distributor.seen.wrong).sum();
+    if wrong > 0 {
+        bail!("the distributor delivered wrong bytes at {wrong} places");
+    }
+    Ok(())
+}
+
+/// `bench memory`.
+///
+/// # Errors
+///
+/// It cannot measure, or bytes were wrong.
+pub fn memory(options: &memory::Options) -> anyhow::Result<()> {
+    let figures = memory::run(options)?;
+    say(&report::memory(&figures))?;
+    write(options.json.as_deref(), &figures)
+}
+
+/// `bench demo`: one line that changes on a terminal, else a line each second.
+///
+/// # Errors
+///
+/// The chain breaks, or its ends differ.
+pub fn demo(options: &demo::Options) -> anyhow::Result<()> {
+    let (stop, changing) = (CancellationToken::new(), io::stdout().is_terminal());
+    let tell = |news: News<'_>| {
+        let text = match news {
+            News::Open(url) => report::demo_heading(url),
+            News::Second(live) if changing => format!("\r{}\x1b[K", report::demo_line(live)),
+            News::Second(live) => format!("{}\n", report::demo_line(live)),
+        };
+        if say(&text).is_err() {
+            stop.cancel();
+        }
+    };
+    let summary = Runtime::new()?.block_on(async {
+        let run = demo::run(options, &stop, tell);
+        tokio::pin!(run);
+        tokio::select! {
+            ended = &mut run => return ended,
+            interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot catch Ctrl-C")?,
+        }
+        stop.cancel();
+        run.await
+    })?;
+    let line_end = if changing { "\r\x1b[K" } else { "" };
+    say(&format!("{line_end}{}", report::demo_summary(&summary)))?;
+    if !summary.is_equal() {
+        bail!("what arrived is not what was sent");
+    }
+    Ok(())
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("nobody reads the figures")
+}
+
+fn write(path: Option<&Path>, figures: &impl Serialize) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let text = serde_json::to_string_pretty(figures)?;
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
