@@ -90,7 +90,10 @@ pub(crate) async fn run(args: Args, bar: &Bar, shutdown: &CancellationToken) -> 
     match ended {
         Ok(()) => DONE,
         Err(error) => {
-            error!("{}", chain(&error));
+            match error.code() {
+                UNFINISHED => warn!("{}", chain(&error)),
+                _ => error!("{}", chain(&error)),
+            }
             error.code()
         }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use freshet_origin::{State, Stats, Target};
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval},
@@ -19,12 +19,12 @@ const TICK: Duration = Duration::from_millis(125);
 
 /// A bar that is drawn, or that is not.
 #[derive(Clone, Debug)]
-pub(crate) struct Bar(Option<ProgressBar>);
+pub(crate) struct Bar(Option<MultiProgress>);
 
 impl Bar {
     pub(crate) fn new(quiet: bool) -> Self {
         let drawn = !quiet && io::stderr().is_terminal();
-        Self(drawn.then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())))
+        Self(drawn.then(MultiProgress::new))
     }
 
     /// Log to standard error, above the bar.
@@ -47,15 +47,16 @@ impl Bar {
         stats: watch::Receiver<Stats>,
         work: impl Future<Output = T>,
     ) -> T {
-        let Some(bar) = &self.0 else { return work.await };
+        let Some(screen) = &self.0 else { return work.await };
         let name = to.name().map_or("", |name| name.as_str());
+        let bar = screen.add(ProgressBar::no_length().with_style(style(false)));
         tokio::select! {
             done = work => {
                 bar.finish_and_clear();
-                bar.reset();
+                screen.remove(&bar);
                 done
             }
-            never = draw(bar, name, stats) => match never {},
+            never = draw(&bar, name, stats) => match never {},
         }
     }
 }
@@ -104,12 +105,12 @@ fn message(name: &str, stats: &Stats, rate: f64) -> String {
 
 /// Writes to standard error without tearing the bar.
 #[derive(Clone, Debug)]
-struct AboveBar(Option<ProgressBar>);
+struct AboveBar(Option<MultiProgress>);
 
 impl Write for AboveBar {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &self.0 {
-            Some(bar) => bar.suspend(|| io::stderr().write(bytes)),
+            Some(screen) => screen.suspend(|| io::stderr().write(bytes)),
             None => io::stderr().write(bytes),
         }
     }

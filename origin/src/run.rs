@@ -8,6 +8,8 @@
 //!
 //! The proof: an origin that meets a stream for the first time posts a few bytes again that are held
 //! already. If they differ, somebody else's bytes are there, and going on after them would mix the two.
+//! Likewise where more is held than is here, by a twin that was faster or because a copy lost its end in
+//! a power cut: once the source has caught up, its newest bytes are proved before it goes on.
 
 use std::{error::Error as _, time::Duration};
 
@@ -46,6 +48,8 @@ pub struct Push {
     seen: Option<ETag>,
     /// Pieces that must be posted again before anything else.
     proofs: Vec<ByteRange>,
+    /// More was held than was here; where the source meets it, its bytes must be proved.
+    outrun: bool,
     /// How far ahead of what is held the distributor takes bytes, where it has refused some.
     reach: Option<u64>,
     failing_since: Option<Instant>,
@@ -69,6 +73,7 @@ impl Push {
             stats: watch::Sender::default(),
             view: None,
             proofs: Vec::new(),
+            outrun: false,
             reach: None,
             failing_since: None,
         })
@@ -104,6 +109,7 @@ impl Push {
                 continue;
             };
             let have = self.source.have(Instant::now());
+            self.compare(&view, have);
             let step = match self.proofs.last() {
                 Some(&range) => Step::Post { range, total: None },
                 None => self.next(&view, have)?,
@@ -131,6 +137,21 @@ impl Push {
                 }
             }
         }
+    }
+
+    /// Is more held than is here, or was there, and the source has caught up?
+    fn compare(&mut self, view: &View, have: Have) {
+        let ahead = view.held.end().saturating_sub(have.end);
+        if ahead > 0 && !self.outrun {
+            warn!(
+                bytes = ahead,
+                "the distributor is ahead of what is here, waiting for the source"
+            );
+        }
+        if ahead == 0 && self.outrun {
+            self.proofs = resume::proof(&view.held, have, PROOF_BYTES);
+        }
+        self.outrun = ahead > 0;
     }
 
     /// The next step, within reach. Where that is less than a chunk, everything goes in order.

@@ -379,6 +379,37 @@ async fn a_rate_is_kept_and_each_chunk_says_when_it_was_due() {
     assert!((last.1 - first.1 - expected).abs() < 0.05, "{due:?}");
 }
 
+/// A twin that is faster, or a copy whose end a power cut took.
+#[tokio::test]
+async fn where_more_is_held_than_is_here_the_source_catches_up_and_is_proved() {
+    let bytes = sample(30_000);
+    let shifted = [&bytes[..10_000], &bytes[15_000..]].concat();
+    for (source, goes_on) in [(&bytes, true), (&shifted, false)] {
+        let (fake, dir) = (Fake::start().await, tempfile::tempdir().unwrap());
+        interrupted(&fake, dir.path(), &bytes[..10_000]).await;
+        fake.stream().hold(10_000, &bytes[10_000..15_000]);
+        let (mut writer, reader) = duplex(100);
+        let captured = Source::reader(&fake.target(), Keep::Disk(dir.path().into()), reader).await;
+
+        let (ended, ()) = tokio::join!(run(&fake, captured.unwrap(), options(1000)), async {
+            for piece in source[10_000..].chunks(700) {
+                if writer.write_all(piece).await.is_err() {
+                    return;
+                }
+            }
+            drop(writer);
+        });
+
+        if goes_on {
+            assert!(ended.is_ok(), "{ended:?}");
+            assert_eq!(fake.stream().whole(), Some(&bytes[..]));
+        } else {
+            assert!(matches!(ended, Err(PushError::Conflict { .. })), "{ended:?}");
+            assert_eq!(fake.stream().bytes, bytes[..15_000], "nothing was mixed in");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_failing_source_delivers_what_it_gave_and_then_says_why() {
     let (fake, dir) = (Fake::start().await, tempfile::tempdir().unwrap());
