@@ -1,14 +1,14 @@
 //! Every option of every command is documented, and every documented one is there, with its default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{command::command, docs::document};
 
 /// The commands.
 const COMMANDS: [&str; 5] = ["distributor", "origin", "consumer", "player", "bench"];
 
-/// Options with their defaults, as `--help` tells them.
-type Options = BTreeMap<String, Option<String>>;
+/// Options with their defaults, as `--help` tells them: several where sub-commands differ.
+type Options = BTreeMap<String, BTreeSet<String>>;
 
 #[test]
 fn every_option_is_documented_and_every_documented_option_is_there() {
@@ -31,7 +31,11 @@ fn help(words: &[&str]) -> String {
 fn options_of(name: &str) -> Options {
     let own = help(&[name]);
     let texts = subcommands_in(&own).into_iter().map(|word| help(&[name, word]));
-    texts.chain([own.clone()]).flat_map(|text| options_in(&text)).collect()
+    let mut options = Options::new();
+    for (option, defaults) in texts.chain([own.clone()]).flat_map(|text| options_in(&text)) {
+        options.entry(option).or_default().extend(defaults);
+    }
+    options
 }
 
 fn subcommands_in(help: &str) -> Vec<&str> {
@@ -51,13 +55,13 @@ fn options_in(help: &str) -> Options {
         if let Some(rest) = words.filter(|_| line.starts_with('-')) {
             let name = rest.split([' ', '=', '[']).next().unwrap();
             if !matches!(name, "help" | "version") {
-                options.insert(format!("--{name}"), None);
+                options.entry(format!("--{name}")).or_default();
                 last = Some(format!("--{name}"));
             }
         }
         let default = line.split_once("[default: ").and_then(|(_, rest)| rest.split_once(']'));
         if let (Some(name), Some((default, _))) = (&last, default) {
-            options.insert(name.clone(), Some(default.into()));
+            options.entry(name.clone()).or_default().insert(default.into());
         }
     }
     options
@@ -71,10 +75,10 @@ fn documented(text: &str, name: &str) -> Options {
     let rows = section.lines().filter(|line| line.starts_with("| `--"));
     rows.map(|row| {
         let row = row.replace("\\|", "/");
-        let cell = |at| row.split('|').nth(at).unwrap().trim().trim_matches('`').to_owned();
-        let (option, default) = (cell(1), cell(2));
-        let option = option.split([' ', '=']).next().unwrap();
-        (option.to_owned(), (!default.is_empty()).then_some(default))
+        let cell = |at| row.split('|').nth(at).unwrap().trim();
+        let option = cell(1).trim_matches('`').split([' ', '=']).next().unwrap();
+        let defaults = cell(2).split(" or ").map(|default| default.trim_matches('`').to_owned());
+        (option.to_owned(), defaults.filter(|default| !default.is_empty()).collect())
     })
     .collect()
 }
@@ -84,14 +88,17 @@ fn help_and_tables_are_read_alike() {
     let help = "Options:\n      --listen <ADDRESS>\n          Where. Without --data nothing stays.\n\n          \
                 [env: FRESHET_LISTEN=]\n          [default: 127.0.0.1:8080]\n\n  -o, --output <FILE>\n\
                           \x20         The file\n  -h, --help\n          Print help\n";
+    let other = "Options:\n      --listen <ADDRESS>  Where [default: now]\n";
     let table = "## Settings of `x`\n| option | default | what |\n| --- | --- | --- |\n\
-                 | `--listen ADDRESS` | `127.0.0.1:8080` | where |\n| `--output FILE\\|-` | | the file |\n\
+                 | `--listen ADDRESS` | `127.0.0.1:8080` or `now` | where |\n| `--output FILE\\|-` | | the file |\n\
                  \n## Settings of `y`\n| `--other` | | no |\n";
     let expected = Options::from([
-        ("--listen".into(), Some("127.0.0.1:8080".into())),
-        ("--output".into(), None),
+        ("--listen".into(), BTreeSet::from(["127.0.0.1:8080".into(), "now".into()])),
+        ("--output".into(), BTreeSet::new()),
     ]);
-    assert_eq!(options_in(help), expected);
+    let mut told = options_in(help);
+    told.entry("--listen".into()).or_default().extend(options_in(other)["--listen"].clone());
+    assert_eq!(told, expected);
     let commands = "Usage: x\n\nCommands:\n  file  Post one\n          more of it\n  stdin  Post\n  help  Print\n\nOptions:\n  -h\n";
     assert_eq!(subcommands_in(commands), ["file", "stdin"]);
     assert_eq!(documented(table, "x"), expected);
