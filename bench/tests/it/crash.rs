@@ -264,7 +264,7 @@ fn the_origin_of_a_file_is_killed_and_no_byte_is_lost_or_doubled() {
         origin.arg("file").arg(&file).args(["--quiet", "--to", &url, "--rate", "2500000"]);
         Role::start(origin)
     };
-    let mut follower = Role::start(consumer(&relay, &taken));
+    let follower = Role::start(consumer(&relay, &taken));
     let mut origin = start();
 
     for _ in 0..KILLS {
@@ -297,7 +297,7 @@ fn the_origin_of_a_pipe_is_killed_and_goes_on_from_its_copy() {
         origin.stdin(File::open(&fifo).unwrap());
         Role::start(origin)
     };
-    let mut follower = Role::start(consumer(&relay, &taken));
+    let follower = Role::start(consumer(&relay, &taken));
     let mut origin = start();
 
     for _ in 0..KILLS {
