@@ -148,8 +148,8 @@ pub fn demo_summary(summary: &demo::Summary) -> String {
         "{} bytes in {seconds:.1} s, {:.3} Mbit/s; {} bytes played\n\
          latency from due to consumed: p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms\n\
          {} gaps, {} wrong places\n\
-         origin   sha-256 {}\n\
-         consumer sha-256 {}\n\
+         origin   {}\n\
+         consumer {}\n\
          {}, {relayed}\n",
         summary.taken.0,
         summary.taken.0 as f64 * 8.0 / 1e6 / seconds,
