@@ -1,15 +1,16 @@
 //! The library: one stream through every fault.
 
-use std::{io::Cursor, path::Path, time::Duration};
+use std::{io::Cursor, net::Ipv4Addr, path::Path, time::Duration};
 
 use freshet_origin::{
-    Keep, Late, Options, Push, PushError, Rate, Source, SourceError, State, Summary,
+    Keep, Late, Options, Push, PushError, Rate, Source, SourceError, State, Stats, Summary,
 };
 use freshet_protocol::{ByteRange, Placed};
 use futures_util::future::join_all;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
+    net::TcpListener,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -192,12 +193,36 @@ async fn a_distributor_that_is_not_there_yet_is_waited_for() {
     let (mut stats, shutdown) = (push.stats(), CancellationToken::new());
 
     let (ended, ()) = tokio::join!(soon(push.run(&shutdown)), async {
-        let retrying = |stats: &freshet_origin::Stats| matches!(&stats.state, State::Retrying { why } if why.contains("refused"));
+        let retrying = |stats: &Stats| matches!(&stats.state, State::Retrying { why } if why.contains("refused"));
         soon(stats.wait_for(retrying)).await.unwrap();
         shutdown.cancel();
     });
 
     assert!(matches!(ended, Err(PushError::Interrupted { acknowledged: 0 })), "{port}: {ended:?}");
+}
+
+/// On a clock that jumps to the next deadline whenever nothing else can happen.
+#[tokio::test(start_paused = true)]
+async fn a_distributor_that_says_nothing_is_asked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}/live/a", listener.local_addr().unwrap());
+    let source = file(dir.path(), b"x").await;
+    let push = Push::new(&url.parse().unwrap(), source, options(1000)).unwrap();
+    let (mut stats, shutdown) = (push.stats(), CancellationToken::new());
+    let begun = Instant::now();
+
+    let (ended, _open) = tokio::join!(push.run(&shutdown), async {
+        let silent = listener.accept().await.unwrap();
+        let late = |stats: &Stats| matches!(&stats.state, State::Retrying { why } if why.contains("no reply within 30 s"));
+        stats.wait_for(late).await.unwrap();
+        assert!(begun.elapsed() >= Duration::from_secs(30));
+        stats.wait_for(|stats| stats.handshakes == 2).await.unwrap();
+        shutdown.cancel();
+        silent
+    });
+
+    assert!(matches!(ended, Err(PushError::Interrupted { .. })), "{ended:?}");
 }
 
 #[tokio::test]
