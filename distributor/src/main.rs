@@ -1,5 +1,7 @@
 //! The `distributor` command: arguments, logging, signals. Nothing else.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use freshet_distributor::{Config, ConfigError, Distributor};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +18,11 @@ async fn main() -> anyhow::Result<()> {
         Err(error) => return Err(error.into()),
     };
     let filter = EnvFilter::try_new(&config.log).context("--log is no filter")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
 
     let distributor = Distributor::bind(config).await?;
     info!(address = %distributor.address(), "listening");

@@ -67,11 +67,15 @@ pub(super) async fn take(
     chunk.check(intake.announced(), asked.site.bounds.chunk_bytes_max)?;
     let claim = claim(asked)?;
     let mut publisher = asked.site.hub.publish(name, claim).await?;
-    let total = write(asked, &mut publisher, intake, &chunk).await?;
-    if let Some(total) = total {
-        publisher.complete(total).await?;
-    }
-    publisher.settle().await?;
+    let written = match write(asked, &mut publisher, intake, &chunk).await {
+        Ok(Some(total)) => publisher.complete(total).await.map_err(Refusal::from),
+        Ok(None) => Ok(()),
+        Err(refusal) => Err(refusal),
+    };
+    // What came before an error stays, and the refusal says so: it waits as an acknowledgement does.
+    let settled = publisher.settle().await;
+    written?;
+    settled?;
     let created = publisher.created().then(|| format!("/live/{name}"));
     let mut response = reply::accepted(created);
     headers::stand(response.headers_mut(), publisher.stream());
