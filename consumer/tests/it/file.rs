@@ -419,3 +419,22 @@ async fn patience_with_a_distributor_that_went_away_has_an_end() {
     assert!(matches!(taken, Err(CopyError::Fetch(FetchError::Unreachable { .. }))), "{taken:?}");
     assert_eq!(shelf.have().held.to_string(), "bytes 0-1999/*", "what came is noted");
 }
+
+#[tokio::test]
+async fn more_holes_than_a_request_can_name_end_like_one() {
+    for manner in [continuous(Policy::All), Manner::Poll(Policy::All)] {
+        let (stream, shelf) = (noise(2000), Shelf::new());
+        let fake = Fake::with(&stream).await;
+        let runs: Vec<_> = (0..200).map(|at| (at * 10, at * 10 + 5)).collect();
+        fake.change(|model| model.held = set(&runs));
+        let mut fetch = fake.fetch();
+        fetch.deadlines.silence = Duration::from_millis(300);
+
+        let (file, mut progress) = (shelf.file(), Progress::hidden());
+        let take = to_file(fetch, manner, &file, Existing::Keep, &mut progress, &shelf.shutdown);
+        let taken = soon(take).await.unwrap();
+
+        assert_eq!((taken.end, taken.assembly.runs()), (End::Holes, 200));
+        assert!(taken.effort.requests < 210, "{} requests", taken.effort.requests);
+    }
+}

@@ -11,9 +11,11 @@
 //! A reply that ends is believed only after a HEAD has said the same: a proxy may end a body
 //! properly that it received cut.
 
+mod wants;
+
 use std::{collections::VecDeque, time::Duration};
 
-use freshet_protocol::{Backfill, ByteRange, ETag, Held, Stamp};
+use freshet_protocol::{Backfill, ByteRange, ETag, Stamp};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
@@ -47,6 +49,8 @@ pub struct Follow {
     effort: Effort,
     /// When a byte came that was not held before.
     fresh_at: Instant,
+    /// Polling: where the distributor has nothing that we lack.
+    swept: Option<ByteRange>,
 }
 
 const NOT_SAID: FetchError = FetchError::Foreign { what: "it does not say what is held" };
@@ -89,6 +93,7 @@ impl Follow {
             failing_since: None,
             effort: Effort::default(),
             fresh_at: Instant::now(),
+            swept: None,
         };
         let held = head.held().ok_or(NOT_SAID)?;
         follow.assembly.learn(held, head.retained_from)?;
@@ -181,8 +186,9 @@ impl Follow {
     async fn ask(&mut self) -> Result<(), FetchError> {
         self.rest().await;
         let asked = Instant::now();
-        let question =
-            Question { manner: self.manner, claim: self.claim(), position: self.position() };
+        let claim = self.claim();
+        let claim_end = claim.set.end();
+        let question = Question { manner: self.manner, claim, position: self.position() };
         self.effort.requests += 1;
         let (head, incoming) = match question.put(&mut self.client).await {
             Ok(reply) => reply,
@@ -194,6 +200,7 @@ impl Follow {
                 self.same(&head)?;
                 self.assembly.raise_floor(head.retained_from);
                 self.check_lost()?;
+                self.swept = self.sweep(&head, claim_end);
                 self.state = State::Reading(body);
                 Ok(())
             }
@@ -213,18 +220,10 @@ impl Follow {
         }
     }
 
-    /// What to say that we hold: our bytes, and all that we do not want.
-    fn claim(&self) -> Held {
-        let mut claim = self.assembly.held();
-        if let Some(unwanted) = ByteRange::new(0, self.assembly.floor()) {
-            claim.set.insert(unwanted);
-        }
-        claim
-    }
-
     /// There is nothing for us now: done, or asked again. A distributor that did not wait as asked
     /// is not asked faster for it.
     fn nothing(&mut self, asked: Instant) {
+        self.swept = None;
         self.state = match self.manner {
             _ if self.has_all() || self.is_left_alone() => State::Finished,
             Manner::Poll(_) => {
@@ -263,7 +262,7 @@ impl Follow {
             self.fresh_at = Instant::now();
             self.pauses.reset();
         } else if let Manner::Poll(_) = self.manner {
-            // It has nothing that we lack, but more runs than we may name: do not spin.
+            // Whoever sends what we hold has nothing better: do not spin.
             self.resume_at = Some(Instant::now() + limits::POLL_PAUSE);
         }
         let received = Stamp::from(std::time::SystemTime::now());
@@ -318,31 +317,6 @@ impl Follow {
             return Ok(());
         }
         self.pause(Cut::Unfinished)
-    }
-
-    /// Is everything here that was wanted of a complete stream, and is still kept?
-    fn has_all(&self) -> bool {
-        match self.manner {
-            Manner::InOrder(_) => self.assembly.total().is_some_and(|end| self.position() >= end),
-            Manner::Continuous(_) | Manner::Poll(_) => self.assembly.has_all_kept(),
-        }
-    }
-
-    /// Does the distributor hold bytes that it should have sent?
-    fn is_overdue(&self) -> bool {
-        let obtainable = self.assembly.obtainable();
-        match self.manner {
-            Manner::Continuous(Backfill::All) | Manner::Poll(_) => !obtainable.is_empty(),
-            // What lies behind a gap is not for such a reply to fill.
-            Manner::Continuous(_) => obtainable.end() > self.assembly.held_end(),
-            Manner::InOrder(_) => obtainable.contains(self.position()),
-        }
-    }
-
-    /// Is the stream complete but for holes, which nobody has filled for a while?
-    fn is_left_alone(&self) -> bool {
-        let quiet = self.fresh_at.elapsed() >= self.fetch.deadlines.silence;
-        quiet && self.assembly.total().is_some() && !self.is_overdue()
     }
 
     fn same(&self, head: &Head) -> Result<(), FetchError> {
