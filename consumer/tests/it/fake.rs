@@ -135,6 +135,7 @@ async fn accept(listener: TcpListener, model: Arc<Mutex<Model>>, changed: watch:
     let mut sessions = JoinSet::new();
     loop {
         let (socket, _) = listener.accept().await.unwrap();
+        socket.set_nodelay(true).unwrap();
         let session = Session { socket, model: model.clone(), changed: changed.clone() };
         sessions.spawn(async move {
             // A cut, by us or by the consumer.
