@@ -80,6 +80,10 @@ async fn an_origin_that_falls_silent_is_given_up_and_another_goes_on() {
     silent.begin_post("/live/x", "Origin-Id: a\r\n").await;
     silent.chunk(b"hello").await;
     until(async || {
+        node.ask("HEAD", "/live/x", &[]).await.field("content-range") == Some("bytes 0-4/*")
+    })
+    .await;
+    until(async || {
         let fields = [("Origin-Id", "b"), ("Content-Range", "bytes 5-9/*")];
         node.send("POST", "/live/x", &fields, b"world").await.status == 200
     })
