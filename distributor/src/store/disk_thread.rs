@@ -21,12 +21,13 @@ use freshet_protocol::{ByteRange, RangeSet, Stamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
-    Counters,
+    holdings::WriteError,
     limits::{DISK_BATCH_WRITES_MAX, RECORD_BYTES_MAX},
     lock,
     publisher::Ticket,
     recovery::segment_starts,
-    stream::{Files, Stream, WriteError},
+    shared::Counters,
+    stream::{Files, Stream},
 };
 use crate::config::Durability;
 

@@ -14,9 +14,10 @@ use tokio::{sync::watch, task::spawn_blocking};
 
 use super::{
     disk_thread::Op,
+    holdings::Look,
     limits::DISK_READ_BYTES_MAX,
-    segment::{DiskReadError, DiskReader, Place},
-    stream::{Look, Stream},
+    place::{DiskReadError, DiskReader, Place},
+    stream::Stream,
 };
 
 /// Reads one stream. Counts as a consumer until it is dropped.

@@ -13,137 +13,71 @@
 
 mod disk;
 mod disk_thread;
+mod folder;
 mod follower;
+mod holdings;
 mod journal;
 mod lease;
 mod limits;
 mod manifest;
+mod place;
 mod publisher;
 mod recovery;
 mod retention;
 mod ring;
 mod segment;
+mod shared;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::BTreeMap,
-    io::{self, ErrorKind},
-    path::{Path, PathBuf},
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread,
-    time::SystemTime,
 };
 
-use freshet_protocol::{Catalogue, ETag, Sha256Digest, Stamp, StreamName};
+use freshet_protocol::{Catalogue, ETag, Sha256Digest, StreamName};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sha2::{Digest, Sha256};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::spawn_blocking,
 };
 
 use self::{
-    disk::{Disk, DiskLock, RealDisk, read_all, replace},
+    disk::{Disk, RealDisk},
     disk_thread::{Desk, Op},
+    folder::DataFolder,
     manifest::Manifest,
-    segment::Place,
 };
 use crate::config::StoreConfig;
 
+pub use self::folder::OpenError;
 pub(crate) use self::{
     follower::{Follower, Read, ReadError},
+    holdings::WriteError,
     lease::OriginKey,
     publisher::Publisher,
-    stream::{Stream, WriteError},
+    shared::Shared,
+    stream::Stream,
 };
-
-/// What all streams share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) config: StoreConfig,
-    queue: mpsc::Sender<Op>,
-    /// Room on the way to the disk, in bytes.
-    room: Arc<Semaphore>,
-    /// What all rings cost, in bytes.
-    memory: Arc<AtomicUsize>,
-    /// The disk has less free space than is to be kept.
-    is_full: AtomicBool,
-    streams: Mutex<BTreeMap<StreamName, Arc<Stream>>>,
-    /// Ticks when a stream comes or goes.
-    created: watch::Sender<()>,
-    pub(crate) counters: Arc<Counters>,
-}
-
-/// What has happened so far; read by `/metrics`.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    /// Bytes found damaged on the disk, and set aside as holes.
-    pub(crate) quarantined_bytes: AtomicU64,
-    /// Reads and writes that the disk failed.
-    pub(crate) disk_errors: AtomicU64,
-    /// Times that a sync failed and a stream was reopened.
-    pub(crate) poisoned: AtomicU64,
-    /// Bytes that retention let go.
-    pub(crate) retained_away_bytes: AtomicU64,
-}
 
 /// The streams of one distributor.
 #[derive(Debug)]
 pub(crate) struct Store {
     shared: Arc<Shared>,
-    disk: Option<OnDisk>,
+    disk: Option<DataFolder>,
     identity: Mutex<Identity>,
-}
-
-#[derive(Debug)]
-struct OnDisk {
-    disk: Arc<dyn Disk>,
-    data: PathBuf,
-    /// Held for as long as the store lives.
-    _lock: Box<dyn DiskLock>,
 }
 
 #[derive(Debug)]
 struct Identity {
     next_id: u64,
     random: StdRng,
-}
-
-/// Why a data directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// Another process has it.
-    #[error("{path} is in use by another distributor: stop that one, or choose another --data")]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// It cannot be read or written.
-    #[error("cannot use {path} as --data: {source}")]
-    Io {
-        /// The directory, or what is in it.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// `--durability` promises what cannot be kept without a disk copy.
-    #[error("durability os or disk needs a data directory: name one with --data, or choose memory")]
-    NoData,
-    /// A segment size that makes no sense.
-    #[error(
-        "segments of {given} bytes are too small, at least {} are needed",
-        limits::SEGMENT_BYTES_MIN
-    )]
-    SegmentBytes {
-        /// The size asked for.
-        given: u64,
-    },
 }
 
 /// Why there is no publisher.
@@ -175,7 +109,7 @@ impl Store {
 
     fn open_on(config: StoreConfig, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
         let on_disk = match &config.data {
-            Some(data) => Some(OnDisk::open(disk, data)?),
+            Some(data) => Some(DataFolder::open(disk, data)?),
             None if config.durability != crate::config::Durability::Memory => {
                 return Err(OpenError::NoData);
             }
@@ -184,9 +118,9 @@ impl Store {
         if config.segment_bytes < limits::SEGMENT_BYTES_MIN {
             return Err(OpenError::SegmentBytes { given: config.segment_bytes });
         }
-        let found = on_disk.as_ref().map_or_else(|| Ok(Vec::new()), OnDisk::manifests)?;
+        let found = on_disk.as_ref().map_or_else(|| Ok(Vec::new()), DataFolder::manifests)?;
         let known = found.iter().map(|manifest| manifest.id + 1).max().unwrap_or(1);
-        let next_id = on_disk.as_ref().map_or(1, OnDisk::next_id).max(known);
+        let next_id = on_disk.as_ref().map_or(1, DataFolder::next_id).max(known);
         // The number is in the seed, so that a later life with the same seed draws other tokens.
         let random = config.seed.map_or_else(
             || StdRng::from_rng(&mut rand::rng()),
@@ -372,52 +306,6 @@ fn recover_stream(stream: &Arc<Stream>, retained_from: u64) {
     }
 }
 
-impl Shared {
-    /// The time that bytes are stamped with.
-    fn now(&self) -> Stamp {
-        SystemTime::now().into()
-    }
-
-    fn memory_is_full(&self) -> bool {
-        self.memory.load(Relaxed) as u64 > self.config.memory_bytes
-    }
-
-    /// What all rings cost now, in bytes.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.memory.load(Relaxed)
-    }
-
-    fn check_space(&self) -> Result<(), WriteError> {
-        if self.is_full.load(Relaxed) { Err(WriteError::Full) } else { Ok(()) }
-    }
-
-    /// A place in the queue, and room for `bytes` on the way to the disk. `None` without a disk.
-    /// Cancel safe.
-    async fn way_to_disk(
-        &self,
-        bytes: usize,
-    ) -> Option<(mpsc::OwnedPermit<Op>, OwnedSemaphorePermit)> {
-        self.config.data.as_ref()?;
-        let bytes = u32::try_from(bytes.min(limits::DISK_QUEUE_BYTES_MAX)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.ok()?;
-        let slot = self.queue.clone().reserve_owned().await.ok()?;
-        Some((slot, room))
-    }
-
-    async fn send(&self, op: Op) {
-        // The disk's thread outlives all senders; if it has died, whoever waits hears of it.
-        let _ = self.queue.send(op).await;
-    }
-
-    /// A stream that never got a byte is no stream.
-    fn forget(&self, stream: &Arc<Stream>) {
-        let mut streams = lock(&self.streams);
-        if streams.get(stream.name()).is_some_and(|known| Arc::ptr_eq(known, stream)) {
-            streams.remove(stream.name());
-        }
-    }
-}
-
 /// SHA-256 of the whole stream; `None` while it is not whole. Computed once.
 pub(crate) async fn digest(stream: &Arc<Stream>) -> Option<Sha256Digest> {
     if !stream.is_whole() {
@@ -436,66 +324,4 @@ pub(crate) async fn digest(stream: &Arc<Stream>) -> Option<Sha256Digest> {
         .unwrap_or(Err(()))
     };
     stream.digest.get_or_try_init(compute).await.ok().copied()
-}
-
-impl OnDisk {
-    fn open(disk: Arc<dyn Disk>, data: &Path) -> Result<Self, OpenError> {
-        let failed = |source| OpenError::Io { path: data.into(), source };
-        disk.create_dir(&data.join("streams")).map_err(failed)?;
-        let lock = disk.lock(&data.join("lock")).map_err(|source| match source.kind() {
-            ErrorKind::WouldBlock => OpenError::InUse { path: data.into() },
-            _ => failed(source),
-        })?;
-        Ok(Self { disk, data: data.into(), _lock: lock })
-    }
-
-    fn place(&self, manifest: &Manifest) -> Place {
-        let folder = self.data.join("streams").join(manifest.id.to_string());
-        Place::new(Arc::clone(&self.disk), folder, manifest.salt, manifest.segment_bytes)
-    }
-
-    /// The manifests of all streams. Folders without one that can be read are left alone, and
-    /// reported.
-    fn manifests(&self) -> Result<Vec<Manifest>, OpenError> {
-        let folder = self.data.join("streams");
-        let failed = |source| OpenError::Io { path: folder.clone(), source };
-        let mut found = Vec::new();
-        for name in self.disk.list(&folder).map_err(failed)? {
-            let path = folder.join(&name);
-            if name.ends_with(".trash") {
-                self.disk.remove_dir(&path).map_err(failed)?;
-            } else if name.parse::<u64>().is_ok() {
-                found.extend(self.manifest(&path));
-            }
-        }
-        Ok(found)
-    }
-
-    fn manifest(&self, folder: &Path) -> Option<Manifest> {
-        let disk = self.disk.as_ref();
-        match Manifest::read(disk, folder) {
-            Ok(manifest) => {
-                if Manifest::needs_repair(disk, folder) {
-                    let repaired = manifest.write(disk, folder, true);
-                    tracing::warn!(folder = %folder.display(), ?repaired, "manifest mended");
-                }
-                Some(manifest)
-            }
-            Err(error) => {
-                tracing::error!(folder = %folder.display(), %error, "stream left alone");
-                None
-            }
-        }
-    }
-
-    fn next_id(&self) -> u64 {
-        let file = self.disk.open(&self.data.join("next-id"), false);
-        let text = file.and_then(|file| read_all(file.as_ref(), 64)).unwrap_or_default();
-        String::from_utf8_lossy(&text).trim().parse().unwrap_or(1)
-    }
-
-    fn keep_next_id(&self, next: u64) -> io::Result<()> {
-        let text = format!("{next}\n");
-        replace(self.disk.as_ref(), &self.data.join("next-id"), text.as_bytes(), false)
-    }
 }

@@ -19,10 +19,11 @@ use super::{
     Shared,
     disk_thread::{Op, Write},
     follower::{Follower, Read, ReadError},
+    holdings::WriteError,
     lease::{Grant, OriginKey},
     limits::DISK_READ_BYTES_MAX,
     lock,
-    stream::{Stream, WriteError},
+    stream::Stream,
 };
 
 /// One request that adds bytes to a stream. Dropping it ends the request's hold on the lease.

@@ -16,7 +16,8 @@ use freshet_protocol::{ByteRange, RangeSet, Stamp};
 use super::{
     disk::{DiskFile, read_all},
     journal::{Index, Kind, RECORD_LEN, Record, Replay, replay},
-    segment::{JOURNAL_BYTES_MAX, Place, write_journal},
+    place::{JOURNAL_BYTES_MAX, Place},
+    segment::write_journal,
 };
 
 /// What was found of one stream.

@@ -12,165 +12,21 @@
 //! what is not there. One thread writes; readers share the index of records and nothing else.
 
 use std::{
-    collections::HashMap,
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
-use bytes::Bytes;
-use freshet_protocol::{ByteRange, RangeSet, Stamp, limits::OFFSET_END_MAX};
+use freshet_protocol::{ByteRange, RangeSet, Stamp};
 
 use super::{
-    disk::{Disk, DiskFile, read_all, replace},
+    disk::{Disk, DiskFile, replace},
     journal::{Index, Kind, RECORD_LEN, Record},
     limits::{RECORD_BYTES_MAX, SEGMENT_RECORDS_MAX, SEGMENTS_OPEN_MAX},
-    lock, recovery,
+    lock,
+    place::{Place, SharedIndex},
+    recovery,
 };
-
-/// Largest journal that is read: every record a segment may have, and as many dropped ones.
-pub(super) const JOURNAL_BYTES_MAX: u64 = (2 * SEGMENT_RECORDS_MAX as u64 + 2) * RECORD_LEN as u64;
-
-/// Where a stream's files are and how they are cut; shared by its writer and its readers.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) folder: PathBuf,
-    pub(super) salt: u64,
-    pub(super) segment_bytes: u64,
-    /// Indexes of the segments that are open for writing, for readers to look into.
-    open: Mutex<HashMap<u64, SharedIndex>>,
-}
-
-type SharedIndex = Arc<Mutex<Index>>;
-
-/// Why bytes could not be read from the disk copy.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DiskReadError {
-    #[error("the bytes {0} do not match their checksum")]
-    Damaged(ByteRange),
-    #[error("the bytes {0} are in no segment")]
-    NotThere(ByteRange),
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-impl Place {
-    pub(super) fn new(disk: Arc<dyn Disk>, folder: PathBuf, salt: u64, segment_bytes: u64) -> Self {
-        Self { disk, folder, salt, segment_bytes, open: Mutex::default() }
-    }
-
-    /// First offset of the segment that has the byte at `at`.
-    pub(super) fn start_of(&self, at: u64) -> u64 {
-        at - at % self.segment_bytes
-    }
-
-    pub(super) fn data_path(&self, start: u64) -> PathBuf {
-        self.folder.join(format!("{start:020}.seg"))
-    }
-
-    pub(super) fn journal_path(&self, start: u64) -> PathBuf {
-        self.folder.join(format!("{start:020}.jnl"))
-    }
-
-    /// The bytes from `at` on, in the segment at `start`, that `index` has no record of.
-    fn unrecorded(&self, start: u64, at: u64, index: Option<&SharedIndex>) -> ByteRange {
-        let end = start.saturating_add(self.segment_bytes).min(OFFSET_END_MAX);
-        let next = index.and_then(|index| lock(index).next_start(at)).unwrap_or(end);
-        ByteRange::new(at, next.min(end)).unwrap_or_else(|| ByteRange::byte(at))
-    }
-
-    fn index(&self, start: u64) -> io::Result<SharedIndex> {
-        if let Some(index) = lock(&self.open).get(&start) {
-            return Ok(Arc::clone(index));
-        }
-        let journal = self.disk.open(&self.journal_path(start), false)?;
-        let bytes = read_all(journal.as_ref(), JOURNAL_BYTES_MAX)?;
-        Ok(Arc::new(Mutex::new(super::journal::replay(&bytes, self.salt).index)))
-    }
-}
-
-/// Reads a stream's disk copy, and checks all that it reads. Remembers the segment it is in.
-#[derive(Debug, Default)]
-pub(crate) struct DiskReader {
-    segment: Option<(u64, Arc<dyn DiskFile>, SharedIndex)>,
-}
-
-impl DiskReader {
-    /// Bytes from `at` on, at most about `max`, all verified. Blocks.
-    pub(crate) fn read(
-        &mut self,
-        place: &Place,
-        at: u64,
-        max: usize,
-    ) -> Result<Bytes, DiskReadError> {
-        let start = place.start_of(at);
-        let mut records = self.records(start, at, max);
-        if records.is_empty() {
-            self.segment = Some(Self::open(place, start, at)?);
-            records = self.records(start, at, max);
-        }
-        let (Some((_, file, _)), Some(first), Some(last)) =
-            (&self.segment, records.first(), records.last())
-        else {
-            let index = self.segment.as_ref().map(|segment| &segment.2);
-            return Err(DiskReadError::NotThere(place.unrecorded(start, at, index)));
-        };
-        let run = first.range.through(last.range);
-        let bytes = read_verified(file.as_ref(), start, run, &records)?;
-        let skip = len_of(at - run.start());
-        let end = bytes.len().min(skip.saturating_add(max));
-        Ok(bytes.slice(skip..end))
-    }
-
-    fn open(
-        place: &Place,
-        start: u64,
-        at: u64,
-    ) -> Result<(u64, Arc<dyn DiskFile>, SharedIndex), DiskReadError> {
-        let missing = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => DiskReadError::NotThere(place.unrecorded(start, at, None)),
-            _ => error.into(),
-        };
-        let file = place.disk.open(&place.data_path(start), false).map_err(missing)?;
-        Ok((start, file, place.index(start).map_err(missing)?))
-    }
-
-    /// The unbroken records from the one that has `at` on, up to about `max` bytes.
-    fn records(&self, start: u64, at: u64, max: usize) -> Vec<Record> {
-        let Some((_, _, index)) = self.segment.as_ref().filter(|segment| segment.0 == start) else {
-            return Vec::new();
-        };
-        let (index, mut records, mut next) = (lock(index), Vec::new(), at);
-        while let Some(record) = index.at(next) {
-            next = record.range.end();
-            records.push(record);
-            if next - at >= max as u64 {
-                break;
-            }
-        }
-        records
-    }
-}
-
-fn read_verified(
-    file: &dyn DiskFile,
-    start: u64,
-    run: ByteRange,
-    records: &[Record],
-) -> Result<Bytes, DiskReadError> {
-    let mut bytes = vec![0; len_of(run.len())];
-    let read = file.read_at(&mut bytes, run.start() - start)?;
-    bytes.truncate(read);
-    for record in records {
-        let from = len_of(record.range.start() - run.start());
-        let piece = bytes.get(from..from + len_of(record.range.len()));
-        if piece.map(crc32c::crc32c) != Some(record.crc) {
-            return Err(DiskReadError::Damaged(record.range));
-        }
-    }
-    Ok(bytes.into())
-}
 
 /// The writing side of a stream's disk copy. Every call blocks.
 #[derive(Debug)]
@@ -222,7 +78,9 @@ impl Segments {
         let (mut at, mut rest) = (at, bytes);
         while !rest.is_empty() {
             let start = self.place.start_of(at);
-            let room = len_of(start + self.place.segment_bytes - at).min(RECORD_BYTES_MAX);
+            let left = start + self.place.segment_bytes - at;
+            let room =
+                usize::try_from(left).map_or(RECORD_BYTES_MAX, |left| left.min(RECORD_BYTES_MAX));
             let (piece, later) = rest.split_at(rest.len().min(room));
             self.write_piece(start, at, piece, captured, received).map_err(|error| (at, error))?;
             self.tidy(start, received);
@@ -297,7 +155,7 @@ impl Segments {
     /// A sync of `open` has failed: nothing written since the last one is to be believed. A second
     /// sync would succeed and mean nothing, since the kernel has dropped those pages.
     fn lose(&mut self, open: &Open) {
-        lock(&self.place.open).remove(&open.start);
+        self.place.unshare(open.start);
         self.suspect = true;
         self.lost.extend(&open.unsynced);
         // Whoever opens the segment next verifies every byte, whatever became of this.
@@ -309,7 +167,7 @@ impl Segments {
     /// Close all files; what is open is what costs descriptors.
     pub(super) fn close(&mut self) {
         for open in self.open.drain(..) {
-            lock(&self.place.open).remove(&open.start);
+            self.place.unshare(open.start);
         }
     }
 
@@ -317,7 +175,7 @@ impl Segments {
     /// nothing, while a journal without data would be a damage.
     pub(super) fn remove(&mut self, start: u64) -> io::Result<()> {
         self.open.retain(|open| open.start != start);
-        lock(&self.place.open).remove(&start);
+        self.place.unshare(start);
         self.place.disk.remove(&self.place.journal_path(start))?;
         self.place.disk.remove(&self.place.data_path(start))
     }
@@ -331,7 +189,7 @@ impl Segments {
                 self.close_oldest();
             }
             let open = self.open_segment(start)?;
-            lock(&self.place.open).insert(start, Arc::clone(&open.index));
+            self.place.share(start, &open.index);
             self.folder_is_dirty = true;
             self.open.push(open);
         }
@@ -359,7 +217,7 @@ impl Segments {
     fn close_oldest(&mut self) {
         let synced = if self.durable { self.try_sync() } else { Ok(()) };
         let closed = self.open.remove(0);
-        lock(&self.place.open).remove(&closed.start);
+        self.place.unshare(closed.start);
         if synced.is_err() {
             self.lose(&closed);
         }
@@ -380,7 +238,7 @@ impl Segments {
             tracing::error!(%error, segment = start, "segment could not be synced");
             return if self.durable { self.lose(&open) } else { self.open.push(open) };
         }
-        lock(&self.place.open).remove(&start);
+        self.place.unshare(start);
         if let Err(error) = self.rewrite_journal(&open, whole, now) {
             // The old journal says the same, in more words; but it may not be synced yet.
             tracing::warn!(%error, segment = start, "journal could not be written anew");
@@ -441,9 +299,4 @@ impl Open {
         }
         Ok(())
     }
-}
-
-/// Lengths below are bounded by the size of a segment or a record, which memory can hold.
-fn len_of(len: u64) -> usize {
-    usize::try_from(len).unwrap_or(usize::MAX)
 }

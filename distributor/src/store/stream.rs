@@ -9,12 +9,9 @@
 //! The sets only say what is where; bytes are in the ring or on the disk. A std mutex guards them
 //! for a few lines at a time, never over an await.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
@@ -28,13 +25,15 @@ use tokio::{
 
 use super::{
     Shared,
+    holdings::{Holdings, Look, WriteError},
     lease::{Grant, Lease, OriginKey},
     limits::RING_COST_MIN,
     lock,
     manifest::Manifest,
+    place::Place,
     recovery::Recovered,
     ring::Ring,
-    segment::{Place, Segments},
+    segment::Segments,
 };
 use crate::config::Durability;
 
@@ -67,78 +66,20 @@ pub(super) struct Files {
 
 #[derive(Debug)]
 struct State {
-    ring: Ring,
-    readable: RangeSet,
-    /// On its way to the disk.
-    pending: RangeSet,
-    written: RangeSet,
-    acknowledged: RangeSet,
-    total: Option<u64>,
-    retained_from: u64,
+    bytes: Holdings,
     content_type: Option<String>,
     lease: Lease,
     updated: Option<Stamp>,
     deleted: bool,
 }
 
-/// Why bytes cannot be taken in.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum WriteError {
-    #[error("the byte at {at} differs from the one that is held")]
-    Conflict { at: u64 },
-    #[error("byte {at} is past the complete length {total}")]
-    PastEnd { total: u64, at: u64 },
-    #[error("the complete length is {held}, not {given}")]
-    Length { held: u64, given: u64 },
-    #[error("a complete length of {total} is below byte {last}, which is held")]
-    BelowHeld { total: u64, last: u64 },
-    #[error("byte {at} is more than {max} bytes ahead of {end}, where the stream ends now")]
-    Gap { at: u64, end: u64, max: u64 },
-    #[error("the stream is in {max} pieces already; fill its holes first")]
-    Fragmented { max: usize },
-    #[error("a newer request of the same origin took over")]
-    Superseded,
-    #[error("another origin holds the lease for {} s more", left.as_secs_f32().ceil())]
-    Leased { left: Duration },
-    #[error("the stream was deleted")]
-    Deleted,
-    #[error("the disk is full")]
-    Full,
-    #[error("the disk failed: {reason}")]
-    Disk { reason: String },
-}
-
-/// What is at an offset.
-#[derive(Debug)]
-pub(super) enum Look {
-    /// In memory.
-    Ring(Bytes),
-    /// On the disk.
-    Disk,
-    /// A hole, or the live edge.
-    Missing,
-    /// The stream is complete, and this is its end.
-    End,
-    /// Retention let it go; the oldest that is kept.
-    Gone(u64),
-    Deleted,
-}
-
 impl Stream {
     pub(super) fn new(shared: Arc<Shared>, manifest: Manifest, place: Option<Place>) -> Arc<Self> {
         let config = &shared.config;
+        let ring_bytes = usize::try_from(config.ring_bytes).unwrap_or(usize::MAX);
+        let ring = Ring::new(ring_bytes, Arc::clone(&shared.memory));
         let state = State {
-            ring: Ring::new(
-                usize::try_from(config.ring_bytes).unwrap_or(usize::MAX),
-                Arc::clone(&shared.memory),
-            ),
-            readable: RangeSet::new(),
-            pending: RangeSet::new(),
-            written: RangeSet::new(),
-            acknowledged: RangeSet::new(),
-            total: manifest.total,
-            retained_from: manifest.retained_from,
+            bytes: Holdings::new(ring, manifest.total, manifest.retained_from),
             content_type: manifest.content_type.clone(),
             lease: Lease::new(config.lease),
             updated: None,
@@ -189,49 +130,45 @@ impl Stream {
     /// What is acknowledged at the configured durability, and the complete length.
     pub(crate) fn held(&self) -> Held {
         let state = lock(&self.state);
-        Held { set: state.acknowledged.clone(), total: state.total }
+        Held { set: state.bytes.acknowledged.clone(), total: state.bytes.total }
     }
 
     /// All that can be read now.
     pub(crate) fn readable(&self) -> RangeSet {
-        lock(&self.state).readable.clone()
+        lock(&self.state).bytes.readable.clone()
     }
 
     /// Look at what can be read, without a copy of the set.
     pub(crate) fn with_readable<T>(&self, look: impl FnOnce(&RangeSet, Option<u64>) -> T) -> T {
         let state = lock(&self.state);
-        look(&state.readable, state.total)
+        look(&state.bytes.readable, state.bytes.total)
     }
 
     /// The live edge: one past the newest byte that can be read.
     pub(crate) fn end(&self) -> u64 {
-        lock(&self.state).readable.end()
+        lock(&self.state).bytes.readable.end()
     }
 
     /// The complete length, once it is known.
     pub(crate) fn total(&self) -> Option<u64> {
-        lock(&self.state).total
+        lock(&self.state).bytes.total
     }
 
     /// Is it complete, with no byte missing or let go?
     pub(crate) fn is_whole(&self) -> bool {
         let state = lock(&self.state);
-        match state.total {
-            Some(0) => true,
-            Some(total) => ByteRange::new(0, total).is_some_and(|all| state.readable.covers(all)),
-            None => false,
-        }
+        state.bytes.is_whole()
     }
 
     /// First offset that retention keeps.
     pub(crate) fn retained_from(&self) -> u64 {
-        lock(&self.state).retained_from
+        lock(&self.state).bytes.retained_from
     }
 
     /// The oldest byte of the newest run in memory; the live edge where there is none.
     pub(crate) fn ring_start(&self) -> u64 {
         let state = lock(&self.state);
-        state.ring.newest_run_start().unwrap_or_else(|| state.readable.end())
+        state.bytes.ring.newest_run_start().unwrap_or_else(|| state.bytes.readable.end())
     }
 
     /// Was it deleted?
@@ -246,22 +183,22 @@ impl Stream {
 
     /// When the chunk with the byte at `at` was captured, if it is in memory.
     pub(crate) fn origin_time(&self, at: u64) -> Option<Stamp> {
-        lock(&self.state).ring.time(at)
+        lock(&self.state).bytes.ring.time(at)
     }
 
     /// Its line in the catalogue.
     pub(super) fn entry(&self) -> CatalogueEntry {
         let state = lock(&self.state);
-        let held = Held { set: state.acknowledged.newest_runs(16), total: state.total };
+        let held = Held { set: state.bytes.acknowledged.newest_runs(16), total: state.bytes.total };
         CatalogueEntry {
             id: self.id,
             name: self.name.clone(),
             etag: self.etag.clone(),
             content_type: state.content_type.clone(),
             live: state.lease.is_posting(),
-            length: state.total,
+            length: state.bytes.total,
             held: held.to_string(),
-            bytes: state.acknowledged.bytes(),
+            bytes: state.bytes.acknowledged.bytes(),
             consumers: self.consumers.load(Ordering::Relaxed),
             created: self.created,
             updated: state.updated,
@@ -273,16 +210,7 @@ impl Stream {
         if state.deleted {
             return Look::Deleted;
         }
-        if let Some(bytes) = state.ring.read(at) {
-            return Look::Ring(bytes);
-        }
-        if at < state.retained_from {
-            return Look::Gone(state.retained_from);
-        }
-        if state.total.is_some_and(|total| total <= at) {
-            return Look::End;
-        }
-        if state.written.contains(at) { Look::Disk } else { Look::Missing }
+        state.bytes.look(at)
     }
 
     pub(super) fn claim(&self, key: &OriginKey, now: Instant) -> Result<Grant, WriteError> {
@@ -300,16 +228,16 @@ impl Stream {
     /// May `range` be written, by all that can be known before its bytes are here?
     pub(super) fn admit(&self, range: ByteRange, total: Option<u64>) -> Result<(), WriteError> {
         let state = lock(&self.state);
-        state.admit(range, &self.shared.config)?;
+        state.bytes.admit(range, &self.shared.config)?;
         match total {
-            Some(total) => state.admit_total(total.max(range.end()), total),
+            Some(total) => state.bytes.admit_total(total.max(range.end()), total),
             None => Ok(()),
         }
     }
 
     /// What of `range` is held already, and must be equal.
     pub(super) fn overlap(&self, range: ByteRange) -> RangeSet {
-        lock(&self.state).readable.within(range)
+        lock(&self.state).bytes.readable.within(range)
     }
 
     /// Take in what of `bytes` is missing; the pieces that are to go to the disk.
@@ -330,10 +258,11 @@ impl Stream {
             if !state.lease.touch(grant, now.0) {
                 return Err(WriteError::Superseded);
             }
-            state.admit(range, &self.shared.config)?;
+            state.bytes.admit(range, &self.shared.config)?;
             state.updated = Some(now.1);
             let acknowledge = self.shared.config.durability == Durability::Memory;
-            let pieces = state.take_in(range, bytes, captured, self.files.is_some(), acknowledge);
+            let pieces =
+                state.bytes.take_in(range, bytes, captured, self.files.is_some(), acknowledge);
             self.evict(&mut state);
             pieces
         };
@@ -345,8 +274,8 @@ impl Stream {
 
     fn evict(&self, state: &mut State) {
         let pressed = |full| if full { RING_COST_MIN } else { usize::MAX };
-        while let Some(range) = state.ring.evict(pressed(self.shared.memory_is_full())) {
-            state.evicted(range, self.files.is_some());
+        while let Some(range) = state.bytes.ring.evict(pressed(self.shared.memory_is_full())) {
+            state.bytes.evicted(range, self.files.is_some());
         }
     }
 
@@ -357,14 +286,14 @@ impl Stream {
             if state.deleted {
                 return Err(WriteError::Deleted);
             }
-            state.admit_total(total, total)?;
-            if state.total.is_some() {
+            state.bytes.admit_total(total, total)?;
+            if state.bytes.total.is_some() {
                 return Ok(false);
             }
             if !state.lease.touch(grant, Instant::now()) {
                 return Err(WriteError::Superseded);
             }
-            state.total = Some(total);
+            state.bytes.total = Some(total);
         }
         self.changed.send_replace(());
         Ok(true)
@@ -373,13 +302,7 @@ impl Stream {
     /// `range` is on the disk, as durable as configured.
     pub(super) fn wrote(&self, range: ByteRange) {
         let mut state = lock(&self.state);
-        state.pending.remove(range);
-        state.written.insert(range);
-        state.acknowledged.insert(range);
-        // Retention may have moved on while the write was under way.
-        let retained_from = state.retained_from;
-        state.forget_below(retained_from);
-        let wake = state.ring.read(range.start()).is_none();
+        let wake = state.bytes.wrote(range);
         drop(state);
         // Followers know of what is in the ring; only who waits for the disk must hear of it.
         if wake {
@@ -391,26 +314,17 @@ impl Stream {
     /// long as the ring keeps it.
     pub(super) fn not_written(&self, range: ByteRange) {
         let mut state = lock(&self.state);
-        state.pending.remove(range);
-        state.written.remove(range);
-        if self.shared.config.durability != Durability::Memory {
-            state.ring.remove(range);
-            state.readable.remove(range);
-            state.acknowledged.remove(range);
-        }
+        let keep = self.shared.config.durability == Durability::Memory;
+        state.bytes.not_written(range, keep);
     }
 
     /// `range` turned out to be damaged on the disk: it is a hole from now on, and the origin will
     /// be asked for it. True the first time.
     pub(super) fn quarantine(&self, range: ByteRange) -> bool {
         let mut state = lock(&self.state);
-        if !state.written.overlaps(range) {
+        if !state.bytes.quarantine(range) {
             return false;
         }
-        state.ring.remove(range);
-        state.readable.remove(range);
-        state.written.remove(range);
-        state.acknowledged.remove(range);
         drop(state);
         self.changed.send_replace(());
         true
@@ -419,10 +333,10 @@ impl Stream {
     /// Let go of everything below `from`; true where that is more than before.
     pub(super) fn retain_from(&self, from: u64) -> bool {
         let mut state = lock(&self.state);
-        if from <= state.retained_from {
+        if from <= state.bytes.retained_from {
             return false;
         }
-        state.forget_below(from);
+        state.bytes.forget_below(from);
         drop(state);
         self.changed.send_replace(());
         true
@@ -433,9 +347,7 @@ impl Stream {
         self.is_on_disk.store(true, Ordering::Relaxed);
         {
             let mut state = lock(&self.state);
-            state.readable = found.held.clone();
-            state.written = found.held.clone();
-            state.acknowledged = found.held;
+            state.bytes.recovered(found.held);
             state.updated = found.updated;
         }
         self.ready.send_replace(true);
@@ -459,7 +371,7 @@ impl Stream {
     /// Nothing was ever taken in, nor a length told?
     pub(super) fn is_untouched(&self) -> bool {
         let state = lock(&self.state);
-        state.updated.is_none() && state.total.is_none()
+        state.updated.is_none() && state.bytes.total.is_none()
     }
 
     /// The stream is gone: its origin is cut off, its followers are told.
@@ -467,94 +379,8 @@ impl Stream {
         let mut state = lock(&self.state);
         state.deleted = true;
         state.lease.revoke();
-        state.ring.clear();
+        state.bytes.ring.clear();
         drop(state);
         self.changed.send_replace(());
-    }
-}
-
-impl State {
-    fn admit(
-        &self,
-        range: ByteRange,
-        config: &crate::config::StoreConfig,
-    ) -> Result<(), WriteError> {
-        if let Some(total) = self.total.filter(|&total| total < range.end()) {
-            return Err(WriteError::PastEnd { total, at: range.start().max(total) });
-        }
-        let (end, max) = (self.readable.end(), config.gap_bytes_max);
-        if range.start() > end.saturating_add(max) {
-            return Err(WriteError::Gap { at: range.start(), end, max });
-        }
-        let joins = |at: u64| self.readable.contains(at);
-        let alone = !joins(range.end()) && !range.start().checked_sub(1).is_some_and(joins);
-        let max = config.runs_max;
-        if alone && self.readable.runs() >= max && !self.readable.overlaps(range) {
-            return Err(WriteError::Fragmented { max });
-        }
-        Ok(())
-    }
-
-    fn admit_total(&self, end: u64, total: u64) -> Result<(), WriteError> {
-        match self.total {
-            Some(held) if held != total => return Err(WriteError::Length { held, given: total }),
-            _ => {}
-        }
-        let end = end.max(self.readable.end());
-        if total < end {
-            return Err(WriteError::BelowHeld { total, last: end - 1 });
-        }
-        Ok(())
-    }
-
-    /// Put what is missing of `range` into the ring and the sets.
-    fn take_in(
-        &mut self,
-        range: ByteRange,
-        bytes: &[u8],
-        captured: Option<Stamp>,
-        to_disk: bool,
-        acknowledge: bool,
-    ) -> Vec<(u64, Bytes)> {
-        let mut pieces = Vec::new();
-        let Some(kept) = ByteRange::new(range.start().max(self.retained_from), range.end()) else {
-            return pieces;
-        };
-        for missing in self.readable.missing(kept).iter() {
-            let from = usize::try_from(missing.start() - range.start()).unwrap_or(usize::MAX);
-            let len = usize::try_from(missing.len()).unwrap_or(usize::MAX);
-            let Some(piece) = bytes.get(from..from.saturating_add(len)) else { continue };
-            pieces.push((missing.start(), self.ring.insert(missing.start(), piece, captured)));
-            self.readable.insert(missing);
-            if to_disk {
-                self.pending.insert(missing);
-            }
-            if acknowledge || !to_disk {
-                self.acknowledged.insert(missing);
-            }
-        }
-        pieces
-    }
-
-    /// The ring has let go of `range`: what is not on the disk, nor on its way there, is gone.
-    fn evicted(&mut self, range: ByteRange, to_disk: bool) {
-        if !to_disk {
-            return self.forget_below(range.end().max(self.retained_from));
-        }
-        let mut safe = self.written.within(range);
-        safe.extend(&self.pending.within(range));
-        for gone in safe.missing(range).iter() {
-            self.readable.remove(gone);
-            self.acknowledged.remove(gone);
-        }
-    }
-
-    fn forget_below(&mut self, from: u64) {
-        self.retained_from = from;
-        let Some(below) = ByteRange::new(0, from) else { return };
-        self.ring.remove(below);
-        self.readable.remove(below);
-        self.written.remove(below);
-        self.acknowledged.remove(below);
     }
 }

@@ -1,0 +1,184 @@
+//! Where a stream's disk copy is, and how it is read: every byte checked before it is given.
+//!
+//! ```text
+//!   offset ──▶ segment ──▶ its records ──▶ whole records read and checked ──▶ cut to what was asked
+//! ```
+//!
+//! Readers share the index of a segment that is being written; of any other they read the journal.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use freshet_protocol::{ByteRange, limits::OFFSET_END_MAX};
+
+use super::{
+    disk::{Disk, DiskFile, read_all},
+    journal::{self, Index, RECORD_LEN, Record},
+    limits::SEGMENT_RECORDS_MAX,
+    lock,
+};
+
+/// Largest journal that is read: every record a segment may have, and as many dropped ones.
+pub(super) const JOURNAL_BYTES_MAX: u64 = (2 * SEGMENT_RECORDS_MAX as u64 + 2) * RECORD_LEN as u64;
+
+/// An index that a segment's writer and its readers look into.
+pub(super) type SharedIndex = Arc<Mutex<Index>>;
+
+/// Where a stream's files are and how they are cut; shared by its writer and its readers.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) folder: PathBuf,
+    pub(super) salt: u64,
+    pub(super) segment_bytes: u64,
+    /// Indexes of the segments that are open for writing, for readers to look into.
+    open: Mutex<HashMap<u64, SharedIndex>>,
+}
+
+/// Why bytes could not be read from the disk copy.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DiskReadError {
+    #[error("the bytes {0} do not match their checksum")]
+    Damaged(ByteRange),
+    #[error("the bytes {0} are in no segment")]
+    NotThere(ByteRange),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Place {
+    pub(super) fn new(disk: Arc<dyn Disk>, folder: PathBuf, salt: u64, segment_bytes: u64) -> Self {
+        Self { disk, folder, salt, segment_bytes, open: Mutex::default() }
+    }
+
+    /// First offset of the segment that has the byte at `at`.
+    pub(super) fn start_of(&self, at: u64) -> u64 {
+        at - at % self.segment_bytes
+    }
+
+    pub(super) fn data_path(&self, start: u64) -> PathBuf {
+        self.folder.join(format!("{start:020}.seg"))
+    }
+
+    pub(super) fn journal_path(&self, start: u64) -> PathBuf {
+        self.folder.join(format!("{start:020}.jnl"))
+    }
+
+    /// The bytes from `at` on, in the segment at `start`, that `index` has no record of.
+    fn unrecorded(&self, start: u64, at: u64, index: Option<&SharedIndex>) -> ByteRange {
+        let end = start.saturating_add(self.segment_bytes).min(OFFSET_END_MAX);
+        let next = index.and_then(|index| lock(index).next_start(at)).unwrap_or(end);
+        ByteRange::new(at, next.min(end)).unwrap_or_else(|| ByteRange::byte(at))
+    }
+
+    /// The segment at `start` is open for writing now: readers look into its index.
+    pub(super) fn share(&self, start: u64, index: &SharedIndex) {
+        lock(&self.open).insert(start, Arc::clone(index));
+    }
+
+    /// The segment at `start` is closed: readers find all of it in its journal.
+    pub(super) fn unshare(&self, start: u64) {
+        lock(&self.open).remove(&start);
+    }
+
+    fn index(&self, start: u64) -> io::Result<SharedIndex> {
+        if let Some(index) = lock(&self.open).get(&start) {
+            return Ok(Arc::clone(index));
+        }
+        let journal = self.disk.open(&self.journal_path(start), false)?;
+        let bytes = read_all(journal.as_ref(), JOURNAL_BYTES_MAX)?;
+        Ok(Arc::new(Mutex::new(journal::replay(&bytes, self.salt).index)))
+    }
+}
+
+/// Reads a stream's disk copy, and checks all that it reads. Remembers the segment it is in.
+#[derive(Debug, Default)]
+pub(crate) struct DiskReader {
+    segment: Option<(u64, Arc<dyn DiskFile>, SharedIndex)>,
+}
+
+impl DiskReader {
+    /// Bytes from `at` on, at most about `max`, all verified. Blocks.
+    pub(crate) fn read(
+        &mut self,
+        place: &Place,
+        at: u64,
+        max: usize,
+    ) -> Result<Bytes, DiskReadError> {
+        let start = place.start_of(at);
+        let mut records = self.records(start, at, max);
+        if records.is_empty() {
+            self.segment = Some(Self::open(place, start, at)?);
+            records = self.records(start, at, max);
+        }
+        let (Some((_, file, _)), Some(first), Some(last)) =
+            (&self.segment, records.first(), records.last())
+        else {
+            let index = self.segment.as_ref().map(|segment| &segment.2);
+            return Err(DiskReadError::NotThere(place.unrecorded(start, at, index)));
+        };
+        let run = first.range.through(last.range);
+        let bytes = read_verified(file.as_ref(), start, run, &records)?;
+        let skip = len_of(at - run.start());
+        let end = bytes.len().min(skip.saturating_add(max));
+        Ok(bytes.slice(skip..end))
+    }
+
+    fn open(
+        place: &Place,
+        start: u64,
+        at: u64,
+    ) -> Result<(u64, Arc<dyn DiskFile>, SharedIndex), DiskReadError> {
+        let missing = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => DiskReadError::NotThere(place.unrecorded(start, at, None)),
+            _ => error.into(),
+        };
+        let file = place.disk.open(&place.data_path(start), false).map_err(missing)?;
+        Ok((start, file, place.index(start).map_err(missing)?))
+    }
+
+    /// The unbroken records from the one that has `at` on, up to about `max` bytes.
+    fn records(&self, start: u64, at: u64, max: usize) -> Vec<Record> {
+        let Some((_, _, index)) = self.segment.as_ref().filter(|segment| segment.0 == start) else {
+            return Vec::new();
+        };
+        let (index, mut records, mut next) = (lock(index), Vec::new(), at);
+        while let Some(record) = index.at(next) {
+            next = record.range.end();
+            records.push(record);
+            if next - at >= max as u64 {
+                break;
+            }
+        }
+        records
+    }
+}
+
+fn read_verified(
+    file: &dyn DiskFile,
+    start: u64,
+    run: ByteRange,
+    records: &[Record],
+) -> Result<Bytes, DiskReadError> {
+    let mut bytes = vec![0; len_of(run.len())];
+    let read = file.read_at(&mut bytes, run.start() - start)?;
+    bytes.truncate(read);
+    for record in records {
+        let from = len_of(record.range.start() - run.start());
+        let piece = bytes.get(from..from + len_of(record.range.len()));
+        if piece.map(crc32c::crc32c) != Some(record.crc) {
+            return Err(DiskReadError::Damaged(record.range));
+        }
+    }
+    Ok(bytes.into())
+}
+
+/// Lengths below are bounded by the size of a segment or a record, which memory can hold.
+fn len_of(len: u64) -> usize {
+    usize::try_from(len).unwrap_or(usize::MAX)
+}
