@@ -9,9 +9,7 @@
 
 use std::sync::LazyLock;
 
-use freshet_protocol::Stamp;
-
-use crate::limits::CHUNK_BYTES_MAX;
+use crate::{clock::Moment, limits::CHUNK_BYTES_MAX};
 
 const MAGIC: [u8; 8] = *b"FRESHET\n";
 
@@ -42,7 +40,7 @@ pub struct Chunk {
     /// Which one it is, from 0.
     pub number: u64,
     /// When it should have been produced.
-    pub due: Stamp,
+    pub due: Moment,
     /// All its bytes, the header included.
     pub length: usize,
 }
@@ -90,7 +88,7 @@ impl Chunk {
         let sound = *magic == MAGIC
             && crc32c::crc32c(said).to_be_bytes() == *sum
             && (HEADER_BYTES..=CHUNK_BYTES_MAX).contains(&length);
-        let due = Stamp::from_nanos(u64::from_be_bytes(*due));
+        let due = Moment::from_nanos(u64::from_be_bytes(*due));
         sound.then_some(Self { number: u64::from_be_bytes(*number), due, length })
     }
 
@@ -246,7 +244,7 @@ mod tests {
     fn stream(numbers: impl IntoIterator<Item = u64>, length: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         for number in numbers {
-            Chunk { number, due: Stamp::from_nanos(number * 10), length }.write_to(&mut bytes);
+            Chunk { number, due: Moment::from_nanos(number * 10), length }.write_to(&mut bytes);
         }
         bytes
     }

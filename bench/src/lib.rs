@@ -10,6 +10,7 @@
 //! What flows is the test pattern of [`chunk`]: each chunk says which one it is and when it was due.
 
 pub mod chunk;
+pub mod clock;
 pub mod demo;
 pub mod fanout;
 pub mod limits;

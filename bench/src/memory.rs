@@ -15,17 +15,16 @@ use std::{
     path::PathBuf,
     sync::{Condvar, Mutex, PoisonError},
     thread,
-    time::SystemTime,
 };
 
 use anyhow::{Context, bail};
 use clap::Args;
-use freshet_protocol::Stamp;
 use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::{
     chunk::{Checker, Chunk, Tally},
+    clock::Moment,
     limits::{READ_BYTES, ROLE_ANSWER, SILENCE},
     load::Reply,
     publish::Body,
@@ -105,6 +104,9 @@ impl Figures {
 /// Something does not start, breaks off, or brings wrong bytes.
 pub fn run(options: &Options) -> anyhow::Result<Figures> {
     let bytes = (options.gib * f64::from(1 << 30)) as u64;
+    if bytes == 0 {
+        bail!("nothing to measure: --gib is more than 0");
+    }
     let data = match &options.data {
         Some(parent) => TempDir::new_in(parent),
         None => TempDir::new(),
@@ -123,7 +125,7 @@ pub fn run(options: &Options) -> anyhow::Result<Figures> {
     ])?;
     let (address, ahead) = (server.address()?, options.retain << 19);
     let taken = Taken::default();
-    let began = Stamp::from(SystemTime::now());
+    let began = Moment::now();
     let samples = thread::scope(|scope| {
         let consumer = scope.spawn(|| consume(address, "/live/long", &taken));
         let published = publish(&server, address, bytes, ahead, &taken);
@@ -133,7 +135,7 @@ pub fn run(options: &Options) -> anyhow::Result<Figures> {
         check(tally, bytes)?;
         anyhow::Ok(samples)
     })?;
-    let seconds = Stamp::from(SystemTime::now()).since(began).as_secs_f64();
+    let seconds = Moment::now().since(began).as_secs_f64();
     server.stop()?;
     Ok(Figures::of(bytes, seconds, samples))
 }
@@ -177,7 +179,7 @@ fn publish(
     let (mut samples, mut sent, mut number) = (Vec::new(), 0_u64, 0);
     while sent < bytes {
         taken.wait_for(sent.saturating_sub(ahead))?;
-        let chunk = Chunk { number, due: SystemTime::now().into(), length: READ_BYTES };
+        let chunk = Chunk { number, due: Moment::now(), length: READ_BYTES };
         body.send(&chunk)?;
         (number, sent) = (number + 1, sent + chunk.length as u64);
         if sent * SAMPLES / bytes > samples.len() as u64 {

@@ -9,14 +9,14 @@ use std::{
     net::{SocketAddr, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
-use freshet_protocol::Stamp;
 
 use crate::{
     chunk::Chunk,
+    clock::Moment,
     limits::{HEAD_BYTES_MAX, ROLE_END},
 };
 
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
     /// When the first one is.
-    pub start: Stamp,
+    pub start: Moment,
     /// Bytes of each chunk.
     pub chunk_bytes: usize,
     /// Bits per second of the stream.
@@ -37,19 +37,19 @@ impl Schedule {
     pub fn chunk(&self, number: u64) -> Chunk {
         let bits = u128::from(number) * self.chunk_bytes as u128 * 8;
         let after = bits * 1_000_000_000 / u128::from(self.bits_per_second.max(1));
-        let after = u64::try_from(after).unwrap_or(u64::MAX);
-        let due = Stamp::from_nanos(self.start.nanos().saturating_add(after));
+        let after = Duration::from_nanos(u64::try_from(after).unwrap_or(u64::MAX));
+        let due = self.start.after(after);
         Chunk { number, due, length: self.chunk_bytes }
     }
 
     /// How many chunks are due from `from` on and before `to`.
     #[must_use]
-    pub fn chunks_between(&self, from: Stamp, to: Stamp) -> u64 {
+    pub fn chunks_between(&self, from: Moment, to: Moment) -> u64 {
         self.first_from(to).saturating_sub(self.first_from(from))
     }
 
     /// The first chunk that is due at `time` or after it.
-    fn first_from(&self, time: Stamp) -> u64 {
+    fn first_from(&self, time: Moment) -> u64 {
         let nanos = u128::from(time.nanos().saturating_sub(self.start.nanos()));
         let bits = nanos * u128::from(self.bits_per_second.max(1));
         let chunk_bits = self.chunk_bytes.max(1) as u128 * 8 * 1_000_000_000;
@@ -72,7 +72,7 @@ pub fn publish(
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         let chunk = schedule.chunk(number);
-        thread::sleep(chunk.due.since(SystemTime::now().into()));
+        thread::sleep(chunk.due.left());
         body.send(&chunk)?;
         number += 1;
     }
@@ -155,7 +155,7 @@ pub fn post_each(
     socket.set_read_timeout(Some(ROLE_END))?;
     let mut request = Vec::new();
     for number in 0..posts {
-        let began = Stamp::from(SystemTime::now());
+        let began = Moment::now();
         let first = number * chunk_bytes as u64;
         request.clear();
         write!(
@@ -165,10 +165,10 @@ pub fn post_each(
             first + chunk_bytes as u64 - 1,
         )?;
         Chunk { number, due: began, length: chunk_bytes }.write_to(&mut request);
-        let sent = Stamp::from(SystemTime::now());
+        let sent = Moment::now();
         socket.write_all(&request)?;
         let reply = head(&mut socket).context("no reply to a chunk")?;
-        took(Stamp::from(SystemTime::now()).since(sent));
+        took(Moment::now().since(sent));
         if !reply.starts_with("HTTP/1.1 2") {
             bail!("the server did not take a chunk: {reply}");
         }
@@ -208,11 +208,11 @@ mod tests {
         #[test]
         fn the_first_chunk_from_a_time_on_is_the_first(
             chunk_bytes in 32..70_000usize, bits_per_second in 1_000..100_000_000u64,
-            after in 1..50_000_000_000_i64,
+            after in 1..50_000_000_000_u64,
         ) {
-            let start = Stamp::from_nanos(1_000);
+            let start = Moment::from_nanos(1_000);
             let schedule = Schedule { start, chunk_bytes, bits_per_second };
-            let time = start.shifted(after);
+            let time = start.after(Duration::from_nanos(after));
             let first = schedule.first_from(time);
             prop_assert!(schedule.chunk(first).due >= time);
             prop_assert!(schedule.chunk(first - 1).due < time);
@@ -221,9 +221,9 @@ mod tests {
 
     #[test]
     fn a_megabit_in_small_chunks_is_thirty_a_second() {
-        let start = Stamp::from_nanos(0);
+        let start = Moment::from_nanos(0);
         let schedule = Schedule { start, chunk_bytes: 4_096, bits_per_second: 1_000_000 };
-        assert_eq!(schedule.chunk(1).due, Stamp::from_nanos(32_768_000));
-        assert_eq!(schedule.chunks_between(start, Stamp::from_nanos(10_000_000_000)), 306);
+        assert_eq!(schedule.chunk(1).due, Moment::from_nanos(32_768_000));
+        assert_eq!(schedule.chunks_between(start, Moment::from_nanos(10_000_000_000)), 306);
     }
 }

@@ -11,12 +11,12 @@ use std::{
 use anyhow::Context;
 use clap::Subcommand;
 use freshet_distributor::{Config, Distributor};
-use freshet_protocol::Stamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock::Moment,
     fanout,
     load::{Load, Window},
 };
@@ -91,9 +91,9 @@ fn consume(load: &Load) -> anyhow::Result<()> {
     say(&serde_json::to_string(&report)?)
 }
 
-fn times(line: &str) -> Option<(Stamp, Stamp)> {
+fn times(line: &str) -> Option<(Moment, Moment)> {
     let (from, to) = line.split_once(' ')?;
-    Some((Stamp::from_nanos(from.parse().ok()?), Stamp::from_nanos(to.parse().ok()?)))
+    Some((Moment::from_nanos(from.parse().ok()?), Moment::from_nanos(to.parse().ok()?)))
 }
 
 fn say(line: &str) -> anyhow::Result<()> {

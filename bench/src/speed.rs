@@ -13,19 +13,18 @@ use std::{
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
 use clap::Args;
-use freshet_protocol::Stamp;
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::{
-    limits::{LATENCY_MAX, ROLE_ANSWER, SETTLE, TAIL},
-    load::{Latency, Report, latency},
+    clock::Moment,
+    limits::{ROLE_ANSWER, SETTLE, TAIL},
+    load::{Latency, Report, histogram, latency},
     publish::{Schedule, post_each, publish},
     role::Role,
 };
@@ -43,7 +42,7 @@ pub struct Options {
     #[arg(long, default_value_t = 3, value_name = "COUNT")]
     pub pairs: usize,
     /// The stream's rate
-    #[arg(long, default_value_t = 1_000_000, value_name = "BITS_PER_SECOND")]
+    #[arg(long, default_value_t = 1_000_000, value_name = "BITS_PER_SECOND", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: u64,
     /// The stream's chunks
     #[arg(long, default_value_t = 4_096, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(32..=1_048_576))]
@@ -173,7 +172,7 @@ fn half(server: Role, options: &Options) -> anyhow::Result<Half> {
     let (consumers, threads) = (options.consumers.to_string(), options.threads.to_string());
     let load = Role::start(&["load", &address.to_string(), path, &consumers, &threads])?;
     let schedule = Schedule {
-        start: SystemTime::now().into(),
+        start: Moment::now(),
         chunk_bytes: usize::try_from(options.chunk)?,
         bits_per_second: options.rate,
     };
@@ -202,15 +201,15 @@ fn measure(
     if joined != "joined" {
         bail!("the consumers did not join: {joined}");
     }
-    let now = Stamp::from(SystemTime::now());
-    let from = after(now, SETTLE);
-    let to = after(from, Duration::from_secs(options.seconds));
+    let now = Moment::now();
+    let from = now.after(SETTLE);
+    let to = from.after(Duration::from_secs(options.seconds));
     load.tell(&format!("{} {}", from.nanos(), to.nanos()))?;
     sleep_until(from);
     let before = server.usage()?;
     sleep_until(to);
     let usage = server.usage()?;
-    sleep_until(after(to, TAIL));
+    sleep_until(to.after(TAIL));
     stop.store(true, Ordering::Relaxed);
     let seen: Report = serde_json::from_str(&load.line(ROLE_ANSWER)?)?;
     load.stop()?;
@@ -224,19 +223,15 @@ fn measure(
     })
 }
 
-fn after(time: Stamp, length: Duration) -> Stamp {
-    Stamp::from_nanos(time.nanos() + u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
-}
-
-fn sleep_until(time: Stamp) {
-    thread::sleep(time.since(SystemTime::now().into()));
+fn sleep_until(time: Moment) {
+    thread::sleep(time.left());
 }
 
 /// From a POST to its acknowledgement, at the default durability `os`, over one connection.
 fn acknowledged(options: &Options) -> anyhow::Result<Latency> {
     let (server, _data) = distributor(options)?;
     let address = server.address()?;
-    let mut took = Histogram::<u64>::new_with_max(u64::try_from(LATENCY_MAX.as_micros())?, 3)?;
+    let mut took = histogram()?;
     let chunk_bytes = usize::try_from(options.chunk)?;
     post_each(address, "/live/posts", chunk_bytes, options.posts, |time| {
         took.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));

@@ -5,16 +5,15 @@ use std::{
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
-    time::SystemTime,
 };
 
-use freshet_protocol::Stamp;
 use hdrhistogram::Histogram;
 use tokio::io::AsyncWrite;
 
 use crate::{
     chunk::{Checker, Tally},
-    load::{Latency, latency},
+    clock::Moment,
+    load::{Latency, histogram, latency},
 };
 
 /// What the consumer got in one second.
@@ -38,17 +37,13 @@ struct State {
     fresh_bytes: u64,
 }
 
-impl Default for Meter {
-    fn default() -> Self {
-        // 3 digits are within what a histogram may have; it grows with what it is given.
-        let empty = || Histogram::new(3).expect("3 digits");
-        let state =
-            State { checker: Checker::default(), all: empty(), fresh: empty(), fresh_bytes: 0 };
-        Self(Mutex::new(state))
-    }
-}
-
 impl Meter {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let (checker, fresh_bytes) = (Checker::default(), 0);
+        let state = State { checker, all: histogram()?, fresh: histogram()?, fresh_bytes };
+        Ok(Self(Mutex::new(state)))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,7 +67,7 @@ impl Meter {
         latency(&self.state().all)
     }
 
-    fn take(&self, bytes: &[u8], now: Stamp) {
+    fn take(&self, bytes: &[u8], now: Moment) {
         let mut state = self.state();
         let State { checker, all, fresh, fresh_bytes } = &mut *state;
         *fresh_bytes += bytes.len() as u64;
@@ -90,7 +85,7 @@ impl AsyncWrite for &Meter {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.take(bytes, SystemTime::now().into());
+        self.take(bytes, Moment::now());
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -100,5 +95,30 @@ impl AsyncWrite for &Meter {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::chunk::Chunk;
+
+    #[test]
+    fn ages_are_told_however_old_and_seconds_begin_anew() {
+        let (meter, due) = (Meter::new().unwrap(), Moment::from_nanos(1));
+        let mut bytes = Vec::new();
+        for number in 0..2 {
+            Chunk { number, due, length: 100 }.write_to(&mut bytes);
+        }
+        let (first, second) = bytes.split_at(100);
+        meter.take(first, due.after(Duration::from_secs(5)));
+        assert_eq!(meter.second().latency.max_us / 10_000, 500);
+        meter.take(second, due.after(Duration::from_millis(1)));
+        let now = meter.second();
+        assert_eq!((now.bytes, now.latency.max_us), (100, 1_000));
+        assert_eq!(meter.latency().max_us / 10_000, 500);
+        assert_eq!(meter.tally().bytes, 200);
     }
 }

@@ -16,7 +16,7 @@ mod status;
 use std::{
     future,
     net::{Ipv4Addr, SocketAddr},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use self::meter::Meter;
 use crate::{
     chunk::Tally,
+    clock::Moment,
     limits::{DEMO_PIPE_BYTES, DEMO_RETAIN_BYTES, ROLE_ANSWER, ROLE_END},
     load::Latency,
     publish::Schedule,
@@ -48,7 +49,7 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS")]
     pub seconds: Option<u64>,
     /// The stream's rate
-    #[arg(long, default_value_t = 1_000_000, value_name = "BITS_PER_SECOND")]
+    #[arg(long, default_value_t = 1_000_000, value_name = "BITS_PER_SECOND", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: u64,
     /// The stream's chunks
     #[arg(long, default_value_t = 4_096, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(32..=1_048_576))]
@@ -124,7 +125,7 @@ pub async fn run(
     tell(News::Open(&url));
     let shutdown = CancellationToken::new();
     let chain = async {
-        let meter = Meter::default();
+        let meter = Meter::new()?;
         let summary = tokio::select! {
             summary = chain(options, &url, &meter, stop) => summary,
             never = watch(address, &meter, tell) => match never {},
@@ -159,7 +160,7 @@ async fn chain(
     stop: &CancellationToken,
 ) -> anyhow::Result<Summary> {
     let schedule = Schedule {
-        start: SystemTime::now().into(),
+        start: Moment::now(),
         chunk_bytes: usize::try_from(options.chunk)?,
         bits_per_second: options.rate,
     };
@@ -210,7 +211,7 @@ async fn chain(
         latency: meter.latency(),
         played_bytes: played.bytes,
         distributor_agrees,
-        length: freshet_protocol::Stamp::from(SystemTime::now()).since(schedule.start),
+        length: Moment::now().since(schedule.start),
     })
 }
 

@@ -1,7 +1,5 @@
 //! The source of the demo: the test pattern, each chunk written when it is due.
 
-use std::time::SystemTime;
-
 use freshet_protocol::Sha256Digest;
 use sha2::{Digest, Sha256};
 use tokio::{
@@ -24,7 +22,7 @@ pub(super) async fn write(
         tokio::select! {
             biased;
             () = over.cancelled(), if number > 0 => break,
-            () = sleep(chunk.due.since(SystemTime::now().into())) => {}
+            () = sleep(chunk.due.left()) => {}
         }
         buffer.clear();
         chunk.write_to(&mut buffer);

@@ -23,11 +23,9 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::SystemTime,
 };
 
 use anyhow::{Context, bail};
-use freshet_protocol::Stamp;
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
@@ -38,10 +36,11 @@ use tokio::{
 };
 
 pub use reply::Reply;
-pub use report::{Latency, Record, Report, latency};
+pub use report::{Latency, Record, Report, histogram, latency};
 
 use crate::{
     chunk::Checker,
+    clock::Moment,
     limits::{READ_BYTES, ROLE_ANSWER, SILENCE},
 };
 
@@ -70,12 +69,12 @@ impl Default for Window {
 
 impl Window {
     /// Let those count that are due from `from` on and before `to`.
-    pub fn open(&self, from: Stamp, to: Stamp) {
+    pub fn open(&self, from: Moment, to: Moment) {
         self.0.1.store(to.nanos(), Ordering::Relaxed);
         self.0.0.store(from.nanos(), Ordering::Relaxed);
     }
 
-    fn has(&self, due: Stamp) -> bool {
+    fn has(&self, due: Moment) -> bool {
         let (from, to) = &*self.0;
         (from.load(Ordering::Relaxed)..to.load(Ordering::Relaxed)).contains(&due.nanos())
     }
@@ -207,7 +206,7 @@ impl Consumer {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let now = Stamp::from(SystemTime::now());
+        let now = Moment::now();
         let (checker, window) = (&mut self.checker, &self.window);
         let mut record = self.record.borrow_mut();
         reply.take(buffer.get(..bytes).unwrap_or_default(), |body| {

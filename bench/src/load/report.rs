@@ -56,9 +56,7 @@ impl Record {
     ///
     /// None in truth: the bounds of the histogram are constants.
     pub fn new() -> anyhow::Result<Self> {
-        let highest = u64::try_from(LATENCY_MAX.as_micros())?;
-        let latency = Histogram::new_with_max(highest, 3).context("bounds of the histogram")?;
-        Ok(Self { report: Report::default(), latency })
+        Ok(Self { report: Report::default(), latency: histogram()? })
     }
 
     /// A whole chunk came, so long after it was due.
@@ -106,6 +104,17 @@ impl Record {
     pub fn report(self) -> Report {
         Report { latency: latency(&self.latency), ..self.report }
     }
+}
+
+/// A histogram of microseconds.
+///
+/// # Errors
+///
+/// None in truth: its bounds are constants.
+pub fn histogram() -> anyhow::Result<Histogram<u64>> {
+    // With an upper bound: a value above it counts as it, where one without would be wrong in silence.
+    let highest = u64::try_from(LATENCY_MAX.as_micros())?;
+    Histogram::new_with_max(highest, 3).context("bounds of the histogram")
 }
 
 /// The figures of a histogram of microseconds.

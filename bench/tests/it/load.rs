@@ -4,16 +4,15 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener},
     thread,
-    time::SystemTime,
 };
 
 use freshet_bench::{
     chunk::Chunk,
+    clock::Moment,
     fanout,
     load::{Load, Report, Window},
     publish::{Body, Schedule},
 };
-use freshet_protocol::Stamp;
 use tokio_util::sync::CancellationToken;
 
 const CONSUMERS: usize = 3;
@@ -25,7 +24,7 @@ fn load(address: SocketAddr, window: &Window, joined: impl FnOnce()) -> Report {
 
 fn everything() -> Window {
     let window = Window::default();
-    window.open(Stamp::from_nanos(0), Stamp::from_nanos(u64::MAX));
+    window.open(Moment::from_nanos(0), Moment::from_nanos(u64::MAX));
     window
 }
 
@@ -33,7 +32,7 @@ fn everything() -> Window {
 fn chunks(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for number in numbers {
-        let due = SystemTime::now().into();
+        let due = Moment::now();
         Chunk { number, due, length: 1_000 }.write_to(&mut bytes);
     }
     bytes
@@ -98,11 +97,7 @@ fn a_stream_that_breaks_off_is_cut() {
 fn chunks_that_are_not_due_in_the_window_do_not_count() {
     let window = Window::default();
     let (address, shutdown) = serve_fanout();
-    let schedule = Schedule {
-        start: Stamp::from(SystemTime::now()),
-        chunk_bytes: 500,
-        bits_per_second: 4_000_000,
-    };
+    let schedule = Schedule { start: Moment::now(), chunk_bytes: 500, bits_per_second: 4_000_000 };
     let (from, to) = (schedule.chunk(20).due, schedule.chunk(30).due);
     let report = load(address, &window, || {
         window.open(from, to);
