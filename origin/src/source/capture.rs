@@ -164,7 +164,7 @@ impl Capture {
 
     pub(super) fn release(&self, view: &View) {
         if let Store::Memory(window) = &self.store {
-            window.release(&view.held);
+            window.release(&view.held, view.retained_from);
         }
     }
 

@@ -52,10 +52,10 @@ impl Window {
         }
     }
 
-    /// Give back what `held` and all before it has.
-    pub(super) fn release(&self, held: &RangeSet) {
+    /// Give back what is held, or no longer wanted, without a hole.
+    pub(super) fn release(&self, held: &RangeSet, retained_from: u64) {
         let mut pieces = self.lock();
-        let kept_from = held.first_missing(pieces.start);
+        let kept_from = held.first_missing(pieces.start.max(retained_from));
         while let Some(piece) = pieces.pieces.front() {
             let (bytes, cost) = (piece.len() as u64, cost(piece));
             if pieces.start + bytes > kept_from {
@@ -119,12 +119,16 @@ mod tests {
         }
         assert_eq!(window.read(range(101, 108)).unwrap(), "bcdefgh");
 
-        window.release(&[range(0, 104)].into_iter().collect());
+        window.release(&[range(0, 104)].into_iter().collect(), 0);
 
         assert_eq!(window.extent(), (100, 103));
         assert_eq!(window.read(range(103, 105)).unwrap(), "de");
         assert_eq!(window.read(range(102, 105)), None);
         assert_eq!(window.read(range(107, 109)), None);
+
+        window.release(&RangeSet::new(), 107);
+
+        assert_eq!(window.extent(), (100, 107), "retention wants no older ones");
     }
 
     #[tokio::test]
@@ -133,7 +137,7 @@ mod tests {
         window.push(Bytes::from(vec![0; WINDOW_BYTES_MAX])).await;
         assert!(window.push("x".into()).now_or_never().is_none());
 
-        window.release(&[range(0, WINDOW_BYTES_MAX as u64)].into_iter().collect());
+        window.release(&[range(0, WINDOW_BYTES_MAX as u64)].into_iter().collect(), 0);
 
         assert!(window.push("x".into()).now_or_never().is_some());
     }
