@@ -146,7 +146,7 @@ pub fn demo_summary(summary: &demo::Summary) -> String {
     };
     format!(
         "{} bytes in {seconds:.1} s, {:.3} Mbit/s; {} bytes played\n\
-         latency from due to consumed: p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms\n\
+         latency from capture to consumer: p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms\n\
          {} gaps, {} wrong places\n\
          origin   {}\n\
          consumer {}\n\

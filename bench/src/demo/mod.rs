@@ -90,7 +90,7 @@ pub struct Summary {
     pub taken: (u64, Sha256Digest),
     /// What the test pattern showed at the consumer.
     pub tally: Tally,
-    /// From when a chunk was due to its last byte at the consumer.
+    /// From the capture of a chunk to its last byte at the consumer.
     pub latency: Latency,
     /// Bytes that the player got.
     pub played_bytes: u64,
