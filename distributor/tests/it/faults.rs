@@ -1,5 +1,7 @@
 //! What goes wrong around a distributor, and what its peers see of it.
 
+use freshet_distributor::Durability;
+
 use crate::node::{Node, bytes, soon, until};
 
 #[tokio::test]
@@ -91,4 +93,58 @@ async fn an_origin_that_falls_silent_is_given_up_and_another_goes_on() {
     let reply = silent.reply("POST").await;
     assert!(matches!(reply.status, 408 | 409), "{reply:?}");
     assert_eq!(node.held("x").await, "bytes 0-9/*");
+}
+
+#[tokio::test]
+async fn without_a_disk_copy_what_left_the_memory_is_gone_and_nobody_is_fooled() {
+    let node = Node::with(|config| {
+        config.store.data = None;
+        config.store.durability = Durability::Memory;
+        config.store.ring_bytes = 200_000;
+    })
+    .await;
+    let whole = bytes(1 << 20);
+    node.post("x", "bytes 0-99/*", &whole[..100]).await;
+    let reply = node.post("x", "bytes 100-1048575/*", &whole[100..]).await;
+    assert_eq!(reply.status, 200);
+    let from: usize = reply.field("retained-from").unwrap().parse().unwrap();
+    assert!((800_000..1_000_000).contains(&from), "{from}");
+    assert_eq!(reply.field("content-range"), Some(format!("bytes {from}-1048575/*").as_str()));
+
+    let range = node.ask("GET", "/live/x", &[("Range", "bytes=0-1048575")]).await;
+    let placed = format!("bytes {from}-1048575/*");
+    assert_eq!(
+        (range.field("content-range"), &range.body[..]),
+        (Some(placed.as_str()), &whole[from..])
+    );
+    node.ask("GET", "/live/x", &[("Range", "bytes=0-99")]).await.refused(416);
+    let mut consumer = node.connect().await;
+    consumer.request("GET", "/live/x?from=50", &[], b"").await;
+    let mut reply = consumer.head().await;
+    assert_eq!(reply.field("stream-join"), Some(from.to_string().as_str()));
+    assert_eq!(node.post("x", "bytes 0-99/1048576", &[7; 100]).await.status, 200, "dropped");
+    consumer.drain(&mut reply).await;
+    assert!(reply.ended && reply.body == whole[from..]);
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_nothing_and_still_gives() {
+    let node = Node::start().await;
+    node.post("x", "bytes 0-4/*", b"hello").await;
+    let node = Node::on(node.stop().await, |config| config.store.min_free_bytes = 1 << 60).await;
+    let post = async || {
+        let end = node.end("x").await;
+        node.post("x", &format!("bytes {end}-{end}/*"), b"!").await
+    };
+    // It looks at the free space a moment after it began.
+    until(async || post().await.status == 507).await;
+    let before = node.held("x").await;
+    let reply = post().await;
+    assert!(reply.refused(507).contains("full"));
+    assert_eq!(reply.field("content-range"), Some(before.as_str()));
+    assert_eq!(node.held("x").await, before);
+    let held = node.ask("GET", "/live/x", &[("Range", "bytes=0-4")]).await;
+    assert_eq!(held.text(), "hello");
+    node.post("new", "bytes 0-4/*", b"hello").await.refused(507);
+    assert_eq!(node.ask("HEAD", "/live/new", &[]).await.status, 404);
 }

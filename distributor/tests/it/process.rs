@@ -164,3 +164,39 @@ async fn two_processes_do_not_share_a_folder() {
     assert!(!second.status.success() && text.contains("in use"), "{text}");
     until(async || status(first.address).await == 200).await;
 }
+
+#[tokio::test]
+async fn connections_leave_the_disk_its_descriptors() {
+    let data = tempfile::tempdir().unwrap();
+    let limited = format!(
+        "ulimit -n 64; exec {} --listen 127.0.0.1:0 --data {} --connections 5000",
+        env!("CARGO_BIN_EXE_distributor"),
+        data.path().to_str().unwrap()
+    );
+    let mut child = Command::new("sh");
+    child.args(["-c", &limited]).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = child.spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = find(&mut log, "listening").await;
+    let address: SocketAddr = line.split("address=").nth(1).unwrap().trim().parse().unwrap();
+
+    let mut served = Vec::new();
+    for at in 0..48 {
+        let mut peer = Peer::connect(address).await;
+        let fields = [("Content-Range", "bytes 0-4/*")];
+        peer.request("POST", &format!("/live/x{}", at % 4), &fields, b"hello").await;
+        let reply = peer.reply("POST").await;
+        assert!(matches!(reply.status, 200 | 201), "{at}: {reply:?}");
+        served.push(peer);
+    }
+    // All slots are taken: the next one waits, and the disk works on.
+    let mut waiting = Peer::connect(address).await;
+    waiting.request("GET", "/healthz", &[], b"").await;
+    let last = served.last_mut().unwrap();
+    last.request("POST", "/live/another", &[("Content-Range", "bytes 0-4/*")], b"hello").await;
+    assert_eq!(last.reply("POST").await.status, 201);
+    last.request("GET", "/live/x0", &[("Range", "bytes=0-4")], b"").await;
+    assert_eq!(last.reply("GET").await.text(), "hello");
+    served.pop();
+    assert_eq!(waiting.reply("GET").await.status, 200);
+}
