@@ -114,7 +114,7 @@ pub fn run(options: &Options) -> anyhow::Result<Figures> {
     let data = data.context("no folder for the disk copy")?;
     let path = data.path().to_str().context("the folder's name is no text")?;
     let (ring, retain) = (format!("{}MiB", options.ring), format!("{}MiB", options.retain));
-    let server = Role::start(&[
+    let mut server = Role::start(&[
         "distributor",
         "--data",
         path,
@@ -128,7 +128,7 @@ pub fn run(options: &Options) -> anyhow::Result<Figures> {
     let began = Moment::now();
     let samples = thread::scope(|scope| {
         let consumer = scope.spawn(|| consume(address, "/live/long", &taken));
-        let published = publish(&server, address, bytes, ahead, &taken);
+        let published = publish(&mut server, address, bytes, ahead, &taken);
         let consumed = consumer.join().unwrap_or_else(|_| bail!("the consumer panicked"));
         let samples = published?;
         let tally = consumed.context("consumer")?;
@@ -169,7 +169,7 @@ impl Taken {
 
 /// Publish `bytes`, at most `ahead` ahead of the consumer, and look at the memory meanwhile.
 fn publish(
-    server: &Role,
+    server: &mut Role,
     address: SocketAddr,
     bytes: u64,
     ahead: u64,

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   bench ──stdin: lines, its end = stop──▶ bench role fanout|distributor|load
-//!         ◀──stdout: lines── (an address, "joined", a report)
+//!         ◀──stdout: lines── (an address, CPU time, "joined", a report)
 //! ```
 //!
 //! A role ends when its standard input does: however the bench dies, nothing of it is left.
@@ -23,6 +23,9 @@ use crate::{
     limits::{ROLE_ANSWER, ROLE_END, ROLE_LINES_MAX, SAMPLE_EVERY},
     usage::Usage,
 };
+
+/// Asks a server for its CPU time; it answers in nanoseconds.
+pub(crate) const CPU: &str = "cpu";
 
 /// A process of the bench. Dropped, it is killed.
 #[derive(Debug)]
@@ -89,13 +92,19 @@ impl Role {
         writeln!(orders, "{line}").with_context(|| format!("{} does not listen", self.name))
     }
 
-    /// What it has cost so far.
+    /// What it, a server, has cost so far. It says itself what it has of the processor, for `/proc`
+    /// tells that in hundredths of a second only.
     ///
     /// # Errors
     ///
     /// It has ended.
-    pub fn usage(&self) -> anyhow::Result<Usage> {
-        Usage::of(self.child.id()).with_context(|| format!("{} is gone", self.name))
+    pub fn usage(&mut self) -> anyhow::Result<Usage> {
+        self.tell(CPU)?;
+        let said = self.line(ROLE_ANSWER)?;
+        let nanos = said.parse().with_context(|| format!("{} says {said:?}", self.name))?;
+        let usage = Usage::of(self.child.id());
+        let usage = usage.with_context(|| format!("{} is gone", self.name))?;
+        Ok(Usage { cpu: Duration::from_nanos(nanos), ..usage })
     }
 
     /// Let it end.

@@ -11,7 +11,10 @@ use std::{
 use anyhow::Context;
 use clap::Subcommand;
 use freshet_distributor::{Config, Distributor};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::{
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+    time::{ClockId, clock_gettime},
+};
 use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +22,7 @@ use crate::{
     clock::Moment,
     fanout,
     load::{Load, Window},
+    role::CPU,
 };
 
 /// Which of them. They listen on a free port of 127.0.0.1.
@@ -100,16 +104,25 @@ fn say(line: &str) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{line}").context("nobody listens")
 }
 
-/// Cancelled when standard input ends.
+/// Cancelled when standard input ends; until then, whoever asks is told the CPU time.
 fn until_input_ends() -> CancellationToken {
     let ended = CancellationToken::new();
     let tell = ended.clone();
     // On a thread that is left alone: nothing can wake a blocked read.
     thread::spawn(move || {
-        io::stdin().lock().lines().map_while(Result::ok).for_each(drop);
+        let orders = io::stdin().lock().lines().map_while(Result::ok);
+        // Whoever asked may be gone.
+        let answers = orders.filter(|order| order == CPU).map(|_| say(&cpu_nanos().to_string()));
+        answers.take_while(Result::is_ok).for_each(drop);
         tell.cancel();
     });
     ended
+}
+
+/// CPU time of all threads of this process, those that have ended included.
+fn cpu_nanos() -> u128 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    u128::from(time.tv_sec.unsigned_abs()) * 1_000_000_000 + u128::from(time.tv_nsec.unsigned_abs())
 }
 
 /// A thousand sockets are more than most shells allow at first.

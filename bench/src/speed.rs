@@ -166,7 +166,7 @@ fn distributor(options: &Options) -> anyhow::Result<(Role, TempDir)> {
     Ok((Role::start(&["distributor", "--data", path])?, data))
 }
 
-fn half(server: Role, options: &Options) -> anyhow::Result<Half> {
+fn half(mut server: Role, options: &Options) -> anyhow::Result<Half> {
     let address = server.address()?;
     let path = "/live/bench";
     let (consumers, threads) = (options.consumers.to_string(), options.threads.to_string());
@@ -179,7 +179,7 @@ fn half(server: Role, options: &Options) -> anyhow::Result<Half> {
     let stop = AtomicBool::new(false);
     let half = thread::scope(|scope| {
         let publisher = scope.spawn(|| publish(address, path, schedule, &stop));
-        let measured = measure(&server, load, schedule, options, &stop);
+        let measured = measure(&mut server, load, schedule, options, &stop);
         stop.store(true, Ordering::Relaxed);
         match publisher.join() {
             Ok(published) => published.context("publisher").and(measured),
@@ -191,7 +191,7 @@ fn half(server: Role, options: &Options) -> anyhow::Result<Half> {
 }
 
 fn measure(
-    server: &Role,
+    server: &mut Role,
     mut load: Role,
     schedule: Schedule,
     options: &Options,
