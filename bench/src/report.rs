@@ -49,7 +49,12 @@ pub fn pair(pair: &Pair, consumers: usize) -> String {
     };
     let (distributor, fanout) =
         (line("distributor", &pair.distributor), line("bare fan-out", &pair.fanout));
-    format!("{distributor}{fanout}  CPU ratio {:.2}\n", pair.cpu_ratio)
+    let note = if pair.is_disturbed {
+        " (disturbed: chunks waited for the machine and were sent many at once)"
+    } else {
+        ""
+    };
+    format!("{distributor}{fanout}  CPU ratio {:.2}{note}\n", pair.cpu_ratio)
 }
 
 /// What the pairs come to.
@@ -58,7 +63,9 @@ pub fn verdict(figures: &Figures, consumers: usize) -> String {
     let halves = || figures.pairs.iter().map(|pair| &pair.distributor);
     let rss = halves().map(|half| half.rss_peak_bytes).max().unwrap_or(0);
     let dropped: u64 = halves().map(|half| half.dropped(consumers)).sum();
+    let sound = figures.pairs.len() - figures.disturbed();
     let ratio = figures.cpu_ratio();
+    let shown = ratio.map_or_else(|| "unknown".into(), |ratio| format!("{ratio:.2}"));
     let posts = figures.acknowledged;
     let mut out = String::from("\n");
     let mut line = |what: fmt::Arguments<'_>, goal: fmt::Arguments<'_>, met: bool| {
@@ -66,9 +73,9 @@ pub fn verdict(figures: &Figures, consumers: usize) -> String {
         let _ = writeln!(out, "{what}, goal {goal}: {}", if met { "met" } else { "MISSED" });
     };
     line(
-        format_args!("CPU ratio, median of {}: {ratio:.2}", figures.pairs.len()),
+        format_args!("CPU ratio, median of {sound} undisturbed pairs: {shown}"),
         format_args!("at most {CPU_RATIO_MAX}"),
-        ratio <= CPU_RATIO_MAX,
+        ratio.is_some_and(|ratio| ratio <= CPU_RATIO_MAX),
     );
     line(
         format_args!("RSS: {:.1} MiB", mib(rss)),

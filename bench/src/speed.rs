@@ -101,6 +101,22 @@ pub struct Pair {
     pub fanout: Half,
     /// CPU for the same bytes, the distributor's by the fan-out's.
     pub cpu_ratio: f64,
+    /// Were chunks typically older than the time between two of them? Then the machine had no time for
+    /// one of the servers, which sent many chunks at once: its CPU says nothing.
+    pub is_disturbed: bool,
+}
+
+impl Pair {
+    fn of(distributor: Half, fanout: Half, options: &Options) -> Self {
+        let between = Duration::from_secs_f64(options.chunk as f64 * 8.0 / options.rate as f64);
+        let old = |half: &Half| u128::from(half.seen.latency.p50_us) > between.as_micros();
+        Self {
+            cpu_ratio: distributor.cpu_seconds_per_gb / fanout.cpu_seconds_per_gb,
+            is_disturbed: old(&distributor) || old(&fanout),
+            distributor,
+            fanout,
+        }
+    }
 }
 
 /// All that was measured.
@@ -113,10 +129,18 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// The ratios' median.
+    /// The ratios' median over the pairs that were not disturbed; `None` where all were.
     #[must_use]
-    pub fn cpu_ratio(&self) -> f64 {
-        median(self.pairs.iter().map(|pair| pair.cpu_ratio).collect())
+    pub fn cpu_ratio(&self) -> Option<f64> {
+        let sound = self.pairs.iter().filter(|pair| !pair.is_disturbed);
+        let ratios: Vec<_> = sound.map(|pair| pair.cpu_ratio).collect();
+        (!ratios.is_empty()).then(|| median(ratios))
+    }
+
+    /// How many pairs were disturbed.
+    #[must_use]
+    pub fn disturbed(&self) -> usize {
+        self.pairs.iter().filter(|pair| pair.is_disturbed).count()
     }
 }
 
@@ -146,8 +170,7 @@ pub fn run(
         let (role, _data) = distributor(options)?;
         let distributor = half(role, options).context("distributor")?;
         let fanout = half(Role::start(&["fanout"])?, options).context("bare fan-out")?;
-        let cpu_ratio = distributor.cpu_seconds_per_gb / fanout.cpu_seconds_per_gb;
-        let pair = Pair { distributor, fanout, cpu_ratio };
+        let pair = Pair::of(distributor, fanout, options);
         tell(&pair)?;
         pairs.push(pair);
     }
@@ -249,5 +272,36 @@ mod tests {
         assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
         assert!((median(vec![4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
         assert!((median(vec![7.0]) - 7.0).abs() < f64::EPSILON);
+    }
+
+    fn pair(cpu: f64, p50_us: u64) -> Pair {
+        let half = |cpu_seconds_per_gb, p50_us| Half {
+            cpu_seconds_per_gb,
+            cores: 0.1,
+            rss_peak_bytes: 1,
+            chunks_due: 1,
+            seen: Report { latency: Latency { p50_us, ..Latency::default() }, ..Report::default() },
+        };
+        Pair::of(half(cpu, p50_us), half(1.0, 100), &options())
+    }
+
+    fn options() -> Options {
+        #[derive(clap::Parser)]
+        struct Words {
+            #[command(flatten)]
+            options: Options,
+        }
+        <Words as clap::Parser>::parse_from(["speed"]).options
+    }
+
+    #[test]
+    fn a_pair_that_the_machine_had_no_time_for_does_not_count() {
+        // Between two chunks of 4 KiB at 1 Mbit/s are 32.768 ms.
+        let pairs = vec![pair(1.2, 32_768), pair(0.5, 32_769), pair(1.4, 5_000)];
+        let mut figures = Figures { pairs, acknowledged: Latency::default() };
+        assert_eq!(figures.disturbed(), 1);
+        assert!((figures.cpu_ratio().unwrap() - 1.3).abs() < 1e-9);
+        figures.pairs.retain(|pair| pair.is_disturbed);
+        assert_eq!(figures.cpu_ratio(), None);
     }
 }
