@@ -56,6 +56,15 @@ pub const RANGES_READ_MAX: usize = 4_096;
 /// Its examples use 10^12; no stream grows by half a terabyte while a request is on its way.
 pub const FOLLOW_DISTANCE_MIN: u64 = 1 << 39;
 
+/// The length that `resume=1` tells of a live stream: the largest whole number that a program which
+/// counts in doubles has exactly, and the one that RFC 8673 asks for. No stream gets that far.
+pub const VIRTUAL_LENGTH: u64 = (1 << 53) - 1;
+
+/// How far beyond the live edge a `resume=1` may begin. A player has bytes before they are written,
+/// and after a kill asks for the next one before the origin has sent those again: no more than what
+/// waits for the disk (64 MiB). Far below where a player looks for the end of a file.
+pub const RESUME_AHEAD_BYTES_MAX: u64 = 64 << 20;
+
 /// Bytes of a `Content-Type` that is kept.
 pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
 
@@ -78,6 +87,8 @@ const _: () = assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(HYPER_BUFFER_BYTES >= HEAD_BYTES_MAX, "hyper parses a head from its buffer");
 const _: () = assert!(LIVE_PART_BYTES_MAX <= freshet_protocol::limits::PART_BYTES_MAX);
 const _: () = assert!(LIVE_PART_BYTES_MAX <= NEWEST_JUMP_BYTES);
+const _: () = assert!(RESUME_AHEAD_BYTES_MAX < FOLLOW_DISTANCE_MIN);
+const _: () = assert!(FOLLOW_DISTANCE_MIN < VIRTUAL_LENGTH);
 
 /// How often retention and free space are looked after.
 pub const TEND_EVERY: Duration = Duration::from_secs(5);

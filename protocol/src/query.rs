@@ -14,6 +14,8 @@ pub struct Delivery {
     pub backfill: Backfill,
     /// `limit=`: most bytes of a one-part native reply.
     pub limit: Option<u64>,
+    /// `resume=1`: a live stream is shaped as a file, so that players which resume files resume it.
+    pub resume: bool,
 }
 
 /// Where a plain delivery begins.
@@ -77,8 +79,14 @@ impl Delivery {
                 "limit" => {
                     delivery.limit = Some(parse("limit", value, "a number of bytes above 0")?);
                 }
+                "resume" => delivery.resume = flag("resume", value)?,
                 _ => {}
             }
+        }
+        if delivery.resume && delivery.behind != Behind::Lag {
+            // Its bytes have their places as those of a file have: none can be left out.
+            let (value, expected) = ("1".into(), "no behind= beside it but lag");
+            return Err(QueryError { key: "resume", value, expected });
         }
         if delivery.limit == Some(0) {
             let (value, expected) = ("0".into(), "a number of bytes above 0");
@@ -114,6 +122,9 @@ impl Delivery {
         if let Some(limit) = self.limit {
             put("limit", limit.to_string());
         }
+        if self.resume {
+            put("resume", "1".into());
+        }
         query
     }
 }
@@ -124,6 +135,17 @@ fn parse<T: FromStr>(
     expected: &'static str,
 ) -> Result<T, QueryError> {
     value.parse().map_err(|_| QueryError { key, value: value.chars().take(60).collect(), expected })
+}
+
+fn flag(key: &'static str, value: &str) -> Result<bool, QueryError> {
+    match value {
+        "1" => Ok(true),
+        "0" => Ok(false),
+        _ => {
+            let value = value.chars().take(60).collect();
+            Err(QueryError { key, value, expected: "0 or 1" })
+        }
+    }
 }
 
 impl FromStr for From {
@@ -174,6 +196,9 @@ mod tests {
             let delivery = Delivery::parse(query.trim_start_matches('?')).unwrap();
             assert_eq!(delivery.to_query(), query);
         }
+        let resumed = "?from=7&resume=1";
+        assert_eq!(Delivery::parse(&resumed[1..]).unwrap().to_query(), resumed);
+        assert_eq!(Delivery::parse("resume=0").unwrap(), Delivery::default());
         assert_eq!(Delivery::parse("unknown=1&&x").unwrap(), Delivery::default());
     }
 
@@ -185,6 +210,11 @@ mod tests {
             "behind=never is not understood; expected lag, skip or close"
         );
         assert!(Delivery::parse("limit=0").is_err());
+        assert!(Delivery::parse("resume=yes").is_err());
+        for behind in ["skip", "close"] {
+            let error = Delivery::parse(&format!("resume=1&behind={behind}")).unwrap_err();
+            assert!(error.to_string().contains("no behind= beside it but lag"), "{error}");
+        }
         assert!(Delivery::parse("from=-30s").is_err());
     }
 }

@@ -215,8 +215,14 @@ async fn get(asked: &Asked, stream: &Arc<Stream>) -> Result<Response, Refusal> {
     if let Some(have) = native::held(headers)? {
         return native::deliver(asked, stream, have, &delivery).await;
     }
-    let wanted = fields::one(headers, header::RANGE)?;
-    if let Some(field) = wanted.filter(|_| fields::if_range_holds(headers, stream.etag()))
+    let wanted = fields::one(headers, header::RANGE)?
+        .filter(|_| fields::if_range_holds(headers, stream.etag()));
+    if delivery.resume
+        && let Some(response) = range::resume::deliver(asked, stream, &delivery, wanted)?
+    {
+        return Ok(response);
+    }
+    if let Some(field) = wanted
         && let Some(response) = range::deliver(asked, stream, field).await?
     {
         return Ok(response);

@@ -18,4 +18,5 @@ mod plain;
 mod process;
 mod publish;
 mod range;
+mod resume;
 mod slow;

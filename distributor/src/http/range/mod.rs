@@ -6,7 +6,10 @@
 //!   bytes=A-9007199254740991 on a live stream
 //!                          206  from A on, as it comes, chunked
 //! ```
+//!
+//! With `resume=1` in the query an open range of a live stream is answered by [`resume`].
 
+pub(super) mod resume;
 mod spec;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};

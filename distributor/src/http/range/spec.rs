@@ -113,6 +113,16 @@ impl Wanted {
         merged(&held).map(Answer::Parts)
     }
 
+    /// Its only range, where that goes on to the end: `bytes=A-` begins at A, and `bytes=-N` so far
+    /// before an end that is still open that it begins nowhere.
+    pub(super) fn open_end(&self) -> Option<u64> {
+        match self.specs[..] {
+            [Spec::From(first)] => Some(first),
+            [Spec::Last(_)] => Some(u64::MAX),
+            _ => None,
+        }
+    }
+
     /// Does it name bytes that are all held, by first and last, so that its answer never changes?
     pub(super) fn is_final(&self, readable: &RangeSet) -> bool {
         self.specs.iter().all(|spec| match *spec {
