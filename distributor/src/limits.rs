@@ -71,8 +71,9 @@ pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
 /// Pause after a failed accept: out of descriptors is not cured by trying faster.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Descriptors kept from connections, for segments, journals and directories.
-pub const DESCRIPTORS_RESERVED: u64 = 256;
+/// Descriptors kept from connections, for segments, journals and directories: at most eight for
+/// each stream that is being written, so that hundreds may be. A quarter where there are few.
+pub const DESCRIPTORS_RESERVED: u64 = 4_096;
 
 /// How long the kernel waits on a silent connection before it asks whether the peer is there.
 pub const TCP_PROBE_AFTER: Duration = Duration::from_secs(30);

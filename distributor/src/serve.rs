@@ -136,7 +136,7 @@ mod tests {
     fn the_disk_keeps_its_descriptors() {
         assert_eq!(share(64), 48);
         assert_eq!(share(1_024), 768);
-        assert_eq!(share(100_000), 100_000 - 256);
+        assert_eq!(share(100_000), 100_000 - 4_096);
         assert_eq!(share(0), 0);
     }
 }

@@ -30,7 +30,11 @@ pub(super) async fn route(asked: &Asked, intake: &mut Intake) -> Response {
         headers::preflight(response.headers_mut());
         return response;
     }
-    let route = match asked.head.uri.path().parse::<Route>() {
+    let path = asked.head.uri.path();
+    if asked.head.method == Method::OPTIONS && path == "*" {
+        return allowed(OF_STREAM);
+    }
+    let route = match path.parse::<Route>() {
         Ok(route) => route,
         Err(error) => return Refusal::from(error).into_response(None),
     };
@@ -78,11 +82,7 @@ fn admit(asked: &Asked, route: &Route) -> Result<(), Refusal> {
 fn page(asked: &Asked, route: &Route) -> Result<Response, Refusal> {
     match asked.head.method {
         Method::GET | Method::HEAD => {}
-        Method::OPTIONS => {
-            let mut response = reply::no_content();
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(OF_PAGE));
-            return Ok(response);
-        }
+        Method::OPTIONS => return Ok(allowed(OF_PAGE)),
         _ => {
             return Err(Refusal::Method { method: asked.head.method.clone(), allow: OF_PAGE });
         }
@@ -96,6 +96,12 @@ fn page(asked: &Asked, route: &Route) -> Result<Response, Refusal> {
             catalogue::deliver(&asked.head.headers, &hub.catalogue())
         }
     })
+}
+
+fn allowed(methods: &'static str) -> Response {
+    let mut response = reply::no_content();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    response
 }
 
 fn metrics(asked: &Asked) -> Response {

@@ -67,6 +67,12 @@ async fn the_metrics_count_what_happens() {
     }
     assert!(text.ends_with("# EOF\n"));
     assert!(node.metric("freshet_sent_bytes_total").await > 500);
+    for (path, allowed) in
+        [("*", "GET, HEAD, OPTIONS, POST, PUT, DELETE"), ("/live/", "GET, HEAD, OPTIONS")]
+    {
+        let reply = node.ask("OPTIONS", path, &[]).await;
+        assert_eq!((reply.status, reply.field("allow")), (204, Some(allowed)));
+    }
     let head = node.ask("HEAD", "/healthz", &[]).await;
     assert_eq!((head.status, head.body.len()), (200, 0));
 }

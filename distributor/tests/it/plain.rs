@@ -101,6 +101,23 @@ async fn a_hole_that_nobody_fills_cuts_or_is_skipped_as_asked() {
 }
 
 #[tokio::test]
+async fn a_hole_is_not_waited_for_longer_because_the_stream_goes_on_behind_it() {
+    let node = Node::with(|config| config.bounds.gap_wait = Duration::from_millis(300)).await;
+    node.post("x", "bytes 0-4/*", b"01234").await;
+    let (mut consumer, mut reply) = follow(&node, "x?from=start").await;
+    let go_on = async {
+        for at in 7.. {
+            node.post("x", &format!("bytes {at}-{at}/*"), b"!").await;
+        }
+    };
+    soon(async {
+        tokio::select! { () = consumer.drain(&mut reply) => {}, () = go_on => {} }
+    })
+    .await;
+    assert_eq!((reply.text(), reply.ended), ("01234".into(), false));
+}
+
+#[tokio::test]
 async fn http_1_0_gets_no_chunks_and_can_tell_a_cut_from_an_end() {
     let node = Node::start().await;
     node.post("x", "bytes 0-4/*", b"01234").await;
@@ -128,7 +145,8 @@ async fn http_1_0_gets_no_chunks_and_can_tell_a_cut_from_an_end() {
 
 #[tokio::test]
 async fn shutdown_cuts_a_live_stream_so_that_the_consumer_can_tell() {
-    let node = Node::start().await;
+    // At once, not when the time for what is finite is over.
+    let node = Node::with(|config| config.bounds.drain = Duration::from_secs(3600)).await;
     node.post("x", "bytes 0-4/*", b"01234").await;
     let (mut plain, mut plain_reply) = follow(&node, "x?from=start").await;
     let mut native = node.connect().await;

@@ -51,6 +51,16 @@ async fn bytes_that_differ_or_go_past_the_end_are_refused_and_nothing_changes() 
 }
 
 #[tokio::test]
+async fn a_chunk_that_differs_far_inside_changes_nothing_either() {
+    let node = Node::start().await;
+    let whole = bytes(1_000_000);
+    node.post("x", "bytes 900000-900009/*", &whole[..10]).await;
+    let reply = node.post("x", "bytes 0-999999/*", &whole).await;
+    assert!(reply.refused(409).contains("byte at 900000 differs"));
+    assert_eq!(node.held("x").await, "bytes 900000-900009/*");
+}
+
+#[tokio::test]
 async fn a_length_alone_completes_a_stream() {
     let node = Node::start().await;
     node.post("x", "bytes 0-4/*", b"hello").await;
