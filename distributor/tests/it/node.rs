@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, panic::Location, time::Duration};
 
-use freshet_distributor::{Config, Distributor};
+use freshet_distributor::{BindError, Config, Distributor, OpenError};
 use freshet_protocol::Held;
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
@@ -36,7 +36,7 @@ impl Node {
         config.store.data = Some(data.path().into());
         config.bounds.drain = Duration::from_secs(1);
         change(&mut config);
-        let bound = Distributor::bind(config).await.unwrap();
+        let bound = soon(bind(config)).await;
         let address = bound.address();
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(bound.run(shutdown.clone()));
@@ -96,6 +96,17 @@ impl Node {
         drop(self.shutdown);
         soon(self.running).await.unwrap();
         self.data
+    }
+}
+
+/// Bind as soon as the folder is free: a program that another test is just starting has our
+/// descriptors, and so the folder's lock, until it runs.
+async fn bind(config: Config) -> Distributor {
+    loop {
+        match Distributor::bind(config.clone()).await {
+            Err(BindError::Store(OpenError::InUse { .. })) => tokio::task::yield_now().await,
+            bound => return bound.unwrap(),
+        }
     }
 }
 
