@@ -22,7 +22,7 @@ use crate::{
 
 pub use crate::store::OpenError;
 pub(crate) use crate::store::{
-    Follower, OriginKey, Publisher, Read, ReadError, Stream, WriteError,
+    Follower, Landing, OriginKey, Publisher, Read, ReadError, Skip, Stream, WriteError,
 };
 
 /// The streams of this distributor. A handle: clones are the same.

@@ -13,6 +13,7 @@ mod auth;
 mod config;
 mod http;
 mod hub;
+mod join;
 mod metrics;
 mod serve;
 mod stall;
@@ -24,7 +25,9 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use auth::AccessError;
-pub use config::{AccessConfig, BoundsConfig, Config, ConfigError, Durability, Secret, StoreConfig};
+pub use config::{
+    AccessConfig, BoundsConfig, Config, ConfigError, Durability, Secret, StoreConfig,
+};
 pub use hub::OpenError;
 
 /// A distributor, bound and ready to serve.
@@ -85,8 +88,7 @@ impl Distributor {
         let Self { listener, hub, guard, bounds, .. } = self;
         let slots = Arc::new(Semaphore::new(serve::connections_max(bounds.connections)));
         let (metrics, drain) = (metrics::Metrics::new(), bounds.drain);
-        let site =
-            http::Site::new(hub.clone(), guard, metrics.clone(), bounds, shutdown.clone());
+        let site = http::Site::new(hub.clone(), guard, metrics.clone(), bounds, shutdown.clone());
         let site = Arc::new(site);
         let session = |socket| http::session(socket, Arc::clone(&site));
         let serve = serve::serve(listener, &slots, &metrics, &shutdown, drain, session);

@@ -34,7 +34,7 @@ pub use multipart::{PartError, PartHead, PartReader, PartStep, boundary_of};
 pub use name::{NameError, StreamName};
 pub use prefer::wait_of;
 pub use problem::Problem;
-pub use query::{Backfill, Behind, Delivery, From, QueryError};
+pub use query::{Backfill, Behind, Delivery, From, QueryError, Skip};
 pub use range::{ByteRange, RangeError, RangeSet};
 pub use role::{Role, RoleError};
 pub use route::{Route, RouteError};

@@ -12,6 +12,8 @@ pub struct Delivery {
     pub behind: Behind,
     /// `backfill=`: how far back a continuous native reply goes.
     pub backfill: Backfill,
+    /// `skip=`: where a continuous native reply goes on after bytes that it left out.
+    pub skip: Skip,
     /// `limit=`: most bytes of a one-part native reply.
     pub limit: Option<u64>,
     /// `resume=1`: a live stream is shaped as a file, so that players which resume files resume it.
@@ -21,7 +23,8 @@ pub struct Delivery {
 /// Where a plain delivery begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum From {
-    /// At the live edge.
+    /// At the newest place where a player can begin; the live edge, where the container is not
+    /// known.
     #[default]
     Live,
     /// At the first byte kept.
@@ -36,7 +39,7 @@ pub enum Behind {
     /// It is served from the disk copy: late, but without a hole.
     #[default]
     Lag,
-    /// It is moved to the live edge.
+    /// It is moved to the newest place where a player can begin.
     Skip,
     /// It is cut.
     Close,
@@ -52,6 +55,16 @@ pub enum Backfill {
     Ring,
     /// Everything that is held.
     All,
+}
+
+/// Where a continuous native delivery goes on when the consumer has fallen behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Skip {
+    /// At the newest place where a player can begin, if the container is known.
+    #[default]
+    Join,
+    /// At the newest bytes, wherever that is.
+    Any,
 }
 
 /// Why a query cannot be used.
@@ -76,6 +89,7 @@ impl Delivery {
                 "from" => delivery.from = parse("from", value, "live, start or an offset")?,
                 "behind" => delivery.behind = parse("behind", value, "lag, skip or close")?,
                 "backfill" => delivery.backfill = parse("backfill", value, "none, ring or all")?,
+                "skip" => delivery.skip = parse("skip", value, "join or any")?,
                 "limit" => {
                     delivery.limit = Some(parse("limit", value, "a number of bytes above 0")?);
                 }
@@ -118,6 +132,10 @@ impl Delivery {
             Backfill::Ring => {}
             Backfill::None => put("backfill", "none".into()),
             Backfill::All => put("backfill", "all".into()),
+        }
+        match self.skip {
+            Skip::Join => {}
+            Skip::Any => put("skip", "any".into()),
         }
         if let Some(limit) = self.limit {
             put("limit", limit.to_string());
@@ -186,13 +204,25 @@ impl FromStr for Backfill {
     }
 }
 
+impl FromStr for Skip {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "join" => Ok(Self::Join),
+            "any" => Ok(Self::Any),
+            _ => Err(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_query_is_parsed_as_it_is_printed() {
-        for query in ["", "?from=start", "?from=7&behind=skip&backfill=all&limit=4096"] {
+        for query in ["", "?from=start", "?from=7&behind=skip&backfill=all&skip=any&limit=4096"] {
             let delivery = Delivery::parse(query.trim_start_matches('?')).unwrap();
             assert_eq!(delivery.to_query(), query);
         }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   complete and whole     200, Content-Length
-//!   live                   200, chunked, until the stream ends; HTTP/1.0 until the connection does
+//!   live                   200, chunked, until the stream ends; HTTP/1.0 until the connection does;
+//!                          the container's header, and the stream from the newest join point on
 //!   at a hole              waits for the origin to fill it, then skips it or is cut
 //! ```
 //!
@@ -14,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use freshet_protocol::{Behind, ByteRange, Delivery, From, field::STREAM_JOIN};
 use futures_util::stream;
-use http::Version;
+use http::{HeaderValue, Version, header::ACCEPT_RANGES};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -26,7 +27,8 @@ use super::{
     reply::{self, Refusal},
 };
 use crate::{
-    hub::{Follower, Read, ReadError, Stream},
+    hub::{Follower, Read, ReadError, Skip, Stream},
+    join::Join,
     limits,
 };
 
@@ -36,7 +38,8 @@ pub(super) fn deliver(
     stream: &Arc<Stream>,
     delivery: &Delivery,
 ) -> Result<Response, Refusal> {
-    let from = begin(stream, delivery.from)?;
+    let Join { header, at: from } = begin(stream, delivery.from)?;
+    let is_moved = from > 0 || !header.is_empty();
     let follower = asked.site.hub.follow(stream);
     let rest = stream.total().filter(|_| stream.is_whole()).map(|total| total.max(from));
     let mut response = reply::ok(match rest.map(|end| ByteRange::new(from, end)) {
@@ -44,7 +47,9 @@ pub(super) fn deliver(
         Some(None) => Body::empty(),
         None => {
             let gap_wait = Some(asked.site.bounds.gap_wait);
-            Body::open(frames(InOrder::new(follower, from, delivery.behind, gap_wait)))
+            let mut way = InOrder::new(follower, from, delivery.behind, gap_wait);
+            way.header = header;
+            Body::open(frames(way))
         }
     });
     let headers = response.headers_mut();
@@ -55,24 +60,31 @@ pub(super) fn deliver(
     } else {
         headers::live(headers);
     }
+    if rest.is_none() && is_moved {
+        // Positions in this body are not the stream's: a player that seeks by them gets other bytes.
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("none"));
+    }
     if rest.is_none() && asked.head.version < Version::HTTP_11 {
         asked.line.end_with_connection();
     }
     Ok(response)
 }
 
-/// Where a delivery begins.
-fn begin(stream: &Stream, from: From) -> Result<u64, Refusal> {
+/// Where a delivery begins, and what goes before.
+fn begin(stream: &Stream, from: From) -> Result<Join, Refusal> {
+    if from == From::Live && stream.total().is_none() {
+        return Ok(stream.join());
+    }
     let retained_from = stream.retained_from();
     let (first, end) = stream.with_readable(|readable, _| {
         (readable.iter().next().map_or(retained_from, ByteRange::start), readable.end())
     });
-    match from {
-        From::Live if stream.total().is_none() => Ok(end),
-        From::Live | From::Start => Ok(first),
-        From::Offset(offset) if offset > end => Err(RangeRefused::beyond(end).into()),
-        From::Offset(offset) => Ok(offset.max(retained_from)),
-    }
+    let at = match from {
+        From::Live | From::Start => first,
+        From::Offset(offset) if offset > end => return Err(RangeRefused::beyond(end).into()),
+        From::Offset(offset) => offset.max(retained_from),
+    };
+    Ok(Join { header: Bytes::new(), at })
 }
 
 /// Everything from `from` on, waiting at holes for as long as it takes (RFC 8673).
@@ -90,8 +102,12 @@ fn frames(delivery: InOrder) -> Frames {
 /// One consumer's way through a stream, in order.
 struct InOrder {
     follower: Follower,
+    /// What goes before the stream's bytes, and was not sent yet.
+    header: Bytes,
     at: u64,
     behind: Behind,
+    /// Where it will leave what it is behind with.
+    skip: Option<Skip>,
     gap_wait: Option<Duration>,
     /// Until when the hole at `at` is waited for.
     hole: Option<Instant>,
@@ -101,14 +117,19 @@ struct InOrder {
 
 impl InOrder {
     fn new(follower: Follower, at: u64, behind: Behind, gap_wait: Option<Duration>) -> Self {
-        Self { follower, at, behind, gap_wait, hole: None, caught_up: false }
+        let (header, skip, hole) = (Bytes::new(), None, None);
+        Self { follower, header, at, behind, skip, gap_wait, hole, caught_up: false }
     }
 
     /// The next bytes; `None` at the stream's end. Cancel safe.
     async fn next(&mut self) -> Result<Option<Bytes>, Cut> {
+        if !self.header.is_empty() {
+            let len = self.header.len().min(limits::FRAME_BYTES_MAX);
+            return Ok(Some(self.header.split_to(len)));
+        }
         loop {
             self.keep_up()?;
-            match self.follower.read(self.at, limits::FRAME_BYTES_MAX).await {
+            match self.follower.read(self.at, self.max()).await {
                 Ok(Read::Bytes(bytes)) => {
                     self.at += bytes.len() as u64;
                     self.hole = None;
@@ -118,16 +139,23 @@ impl InOrder {
                 // What is damaged has just become a hole.
                 Ok(Read::Missing) | Err(ReadError::Damaged { .. }) => self.wait().await?,
                 Err(ReadError::Gone { .. }) if self.behind == Behind::Skip => {
-                    self.at = self.follower.stream().end();
+                    self.at = self.follower.stream().join().at;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
+    /// Most bytes of the next frame: a skip begins where a unit ends.
+    fn max(&self) -> usize {
+        let left = self.skip.map_or(u64::MAX, |skip| skip.leave.saturating_sub(self.at).max(1));
+        usize::try_from(left).unwrap_or(usize::MAX).min(limits::FRAME_BYTES_MAX)
+    }
+
     /// Move or cut a consumer that has fallen out of memory, if it asked for that. Behind a stream
     /// that has ended nobody falls any more.
     fn keep_up(&mut self) -> Result<(), Cut> {
+        self.leave();
         let (at, stream) = (self.at, self.follower.stream());
         if self.behind == Behind::Lag || stream.total().is_some() {
             return Ok(());
@@ -140,10 +168,22 @@ impl InOrder {
         }
         match self.behind {
             Behind::Close if self.caught_up => return Err(Cut::Behind { at, end }),
-            Behind::Skip if self.caught_up => self.at = end,
+            Behind::Skip if self.caught_up && self.skip.is_none() => {
+                self.skip = stream.skip(at);
+                self.leave();
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Skip, where that was meant to be here.
+    fn leave(&mut self) {
+        if let Some(skip) = self.skip.take_if(|skip| skip.leave <= self.at) {
+            // A newer place may have come up on the way.
+            let to = self.follower.stream().skip(self.at).map_or(skip.to, |newer| newer.to);
+            self.at = self.at.max(to);
+        }
     }
 
     /// Wait at the live edge for a byte, or at a hole for it to be filled, for a while.
@@ -159,13 +199,17 @@ impl InOrder {
         if timeout_at(until, self.follower.changed()).await.is_ok() {
             return Ok(());
         }
-        self.hole = None;
-        let after = self.follower.stream().with_readable(|readable, _| {
+        let stream = self.follower.stream();
+        let after = stream.with_readable(|readable, _| {
             readable.iter().map(ByteRange::start).find(|&start| start > at)
         });
-        match after {
-            Some(start) if self.behind == Behind::Skip => self.at = start,
-            _ => return Err(Cut::Hole { at, waited }),
+        let Some(start) = after.filter(|_| self.behind == Behind::Skip) else {
+            return Err(Cut::Hole { at, waited });
+        };
+        match stream.after_hole(start) {
+            Some(join) => (self.at, self.hole, self.skip) = (join, None, None),
+            // The hole was waited for long enough; now it is a place to go on at.
+            None => self.follower.changed().await,
         }
         Ok(())
     }

@@ -56,6 +56,10 @@ pub(super) enum Op {
         stream: Arc<Stream>,
         done: oneshot::Sender<io::Result<()>>,
     },
+    /// Write down what is known of its container.
+    Header {
+        stream: Arc<Stream>,
+    },
     /// Close what has not been written lately.
     CloseIdle {
         stream: Arc<Stream>,
@@ -260,6 +264,11 @@ fn other_op(desk: &Desk, op: Op, settled: &mut Vec<oneshot::Sender<()>>) {
             with_files(&stream, |files| lock(&files.segments).drop_range(range, now()))
         }
         Op::Retain { stream, from } => with_files(&stream, |files| retain(files, from)),
+        Op::Header { stream } => with_files(&stream, |files| {
+            let is_there = stream.is_on_disk.load(Relaxed) && !stream.is_deleted();
+            let durable = desk.durability == Durability::Disk;
+            if is_there { stream.save_header(&files.place, durable) } else { Ok(()) }
+        }),
         Op::CloseIdle { stream } => with_files(&stream, |files| {
             lock(&files.segments).close();
             Ok(())

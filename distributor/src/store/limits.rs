@@ -39,6 +39,20 @@ pub(crate) const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 /// Streams that are recovered at the same time: one large one does not hold up the others.
 pub(crate) const RECOVERY_THREADS: usize = 4;
 
+/// Bytes from a stream's beginning in which a first join point is waited for: a player is given
+/// all of them meanwhile. A header and the longest time between two key pictures that one meets,
+/// 10 s at 6 Mbit/s.
+pub(crate) const FIRST_POINT_BYTES_MAX: u64 = 8 << 20;
+
+/// Bytes at the live edge that are looked at for join points after a restart.
+pub(crate) const JOIN_RECOVERY_BYTES_MAX: u64 = 4 << 20;
+
+/// Bytes of a stream between two headers of it that are written to the disk.
+pub(crate) const HEADER_SAVE_BYTES_MIN: u64 = 4 << 20;
+
+/// Bytes that a consumer which is behind goes on in order before it skips, to where a unit ends.
+pub(crate) const SKIP_BYTES_MAX: u64 = 8 << 20;
+
 /// Bytes that a reader takes from the disk at a time.
 pub(crate) const DISK_READ_BYTES_MAX: usize = 256 << 10;
 

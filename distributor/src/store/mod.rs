@@ -16,6 +16,7 @@ mod disk_thread;
 mod folder;
 mod follower;
 mod holdings;
+mod joins;
 mod journal;
 mod lease;
 mod limits;
@@ -60,6 +61,7 @@ pub use self::folder::OpenError;
 pub(crate) use self::{
     follower::{Follower, Read, ReadError},
     holdings::WriteError,
+    joins::{Landing, Skip},
     lease::OriginKey,
     publisher::Publisher,
     shared::Shared,
@@ -296,6 +298,7 @@ fn recover_stream(stream: &Arc<Stream>, retained_from: u64) {
                     damaged_records = found.damaged_records, "damage set aside as holes"
                 );
             }
+            stream.recover_joins(&files.place, &found.held);
             stream.recovered(found);
         }
         Err(error) => {

@@ -133,10 +133,16 @@ impl Publisher {
         let stream = Arc::clone(&self.stream);
         let now = (Instant::now(), stream.shared.now());
         let pieces = stream.accept(self.grant()?, at, &bytes, captured, now)?;
-        let (Some((slot, room)), false) = (way, pieces.is_empty()) else { return Ok(()) };
-        let ticket = Arc::clone(&self.ticket);
-        let received = now.1;
-        slot.send(Op::Write(Write { stream, pieces, captured, received, ticket, room }));
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        let seen = pieces.clone();
+        if let Some((slot, room)) = way {
+            let (stream, ticket) = (Arc::clone(&stream), Arc::clone(&self.ticket));
+            let received = now.1;
+            slot.send(Op::Write(Write { stream, pieces, captured, received, ticket, room }));
+        }
+        stream.scan(&seen);
         Ok(())
     }
 

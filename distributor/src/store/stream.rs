@@ -26,6 +26,7 @@ use tokio::{
 use super::{
     Shared,
     holdings::{Holdings, Look, WriteError},
+    joins::Joins,
     lease::{Grant, Lease, OriginKey},
     limits::RING_COST_MIN,
     lock,
@@ -50,6 +51,7 @@ pub(crate) struct Stream {
     /// Is what the disk holds known? Nobody sees the stream before.
     ready: watch::Sender<bool>,
     pub(super) files: Option<Files>,
+    pub(super) joins: Joins,
     /// Are its folder and its manifest there?
     pub(super) is_on_disk: AtomicBool,
     pub(super) consumers: AtomicU64,
@@ -100,6 +102,7 @@ impl Stream {
             shared,
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
+            joins: Joins::default(),
             is_on_disk: AtomicBool::new(false),
             ready: watch::Sender::new(false),
             consumers: AtomicU64::new(0),

@@ -9,6 +9,7 @@ mod bad_input;
 mod curl;
 mod faults;
 mod hygiene;
+mod joining;
 mod lease;
 mod native;
 mod node;

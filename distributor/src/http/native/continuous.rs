@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use freshet_protocol::{Backfill, ByteRange, Delivery, Held, PartHead, Placed, RangeSet};
+use freshet_protocol::{Backfill, ByteRange, Delivery, Held, PartHead, Placed, RangeSet, Skip};
 use futures_util::stream;
 use http::header;
 
@@ -20,7 +20,7 @@ use super::{
     },
     plan,
 };
-use crate::hub::{Follower, Stream};
+use crate::hub::{Follower, Landing, Stream};
 
 /// The reply to a consumer that holds `have`.
 pub(super) fn deliver(
@@ -29,7 +29,7 @@ pub(super) fn deliver(
     have: Held,
     delivery: &Delivery,
 ) -> Response {
-    let parts = Parts::new(asked.site.hub.follow(stream), have.set, delivery.backfill);
+    let parts = Parts::new(asked.site.hub.follow(stream), have.set, delivery);
     let media_type = value(format!("multipart/byteranges; boundary={}", parts.boundary));
     let frames = stream::try_unfold(parts, |mut parts| async move {
         let bytes = parts.next().await?;
@@ -51,6 +51,7 @@ struct Parts {
     /// What is from here on is new.
     edge: u64,
     backfill: Backfill,
+    skip: Skip,
     /// Nothing below is sent.
     floor: u64,
     /// What is left of the part at hand.
@@ -66,7 +67,8 @@ enum Next {
 }
 
 impl Parts {
-    fn new(follower: Follower, have: RangeSet, backfill: Backfill) -> Self {
+    fn new(follower: Follower, have: RangeSet, delivery: &Delivery) -> Self {
+        let (backfill, skip) = (delivery.backfill, delivery.skip);
         let stream = follower.stream();
         let (edge, floor) = match backfill {
             Backfill::None => (stream.end().max(have.end()), u64::MAX),
@@ -76,7 +78,7 @@ impl Parts {
         let content_type = stream.content_type();
         let boundary = delivery::boundary();
         let (part, ended) = (None, false);
-        Self { follower, boundary, content_type, have, edge, backfill, floor, part, ended }
+        Self { follower, boundary, content_type, have, edge, backfill, skip, floor, part, ended }
     }
 
     /// The next bytes of the body. Cancel safe.
@@ -117,7 +119,9 @@ impl Parts {
 
     fn plan(&mut self) -> Next {
         let stream = Arc::clone(self.follower.stream());
-        if let Some(part) = stream.with_readable(|readable, _| plan::newer(readable, self.edge)) {
+        let landing = self.landing(&stream);
+        let newer = |readable: &RangeSet| plan::newer(readable, self.edge, landing);
+        if let Some(part) = stream.with_readable(|readable, _| newer(readable)) {
             return Next::Part(part);
         }
         if self.backfill != Backfill::None
@@ -126,6 +130,14 @@ impl Parts {
             return Next::Part(part);
         }
         if self.is_over(&stream) { Next::End } else { Next::Wait }
+    }
+
+    /// Where bytes that are skipped may end; not looked for while there is nothing to skip.
+    fn landing(&self, stream: &Stream) -> Landing {
+        match self.skip {
+            Skip::Join if plan::is_far(self.edge, stream.end()) => stream.landing(),
+            _ => Landing::Anywhere,
+        }
     }
 
     fn older(&mut self, stream: &Stream) -> Option<ByteRange> {

@@ -9,17 +9,30 @@
 
 use freshet_protocol::{ByteRange, RangeSet, limits::PART_BYTES_MAX};
 
-use crate::limits::{LIVE_PART_BYTES_MAX, NEWEST_JUMP_BYTES};
+use crate::{
+    hub::Landing,
+    limits::{LIVE_PART_BYTES_MAX, NEWEST_JUMP_BYTES},
+};
 
 /// The next part of what is newer than `edge`. A consumer that is far behind is moved to the newest
-/// bytes; what it skips is older from then on.
-pub(super) fn newer(readable: &RangeSet, edge: u64) -> Option<ByteRange> {
+/// bytes, where `landing` allows that; what it skips is older from then on.
+pub(super) fn newer(readable: &RangeSet, edge: u64, landing: Landing) -> Option<ByteRange> {
     let run = readable.iter().next_back()?;
     let ahead = ByteRange::new(run.start().max(edge), run.end())?;
-    if ahead.len() > NEWEST_JUMP_BYTES {
-        return Some(ahead.newest(LIVE_PART_BYTES_MAX));
+    if !is_far(ahead.start(), ahead.end()) {
+        return Some(ahead.oldest(LIVE_PART_BYTES_MAX));
     }
-    Some(ahead.oldest(LIVE_PART_BYTES_MAX))
+    let join = match landing {
+        Landing::Anywhere => return Some(ahead.newest(LIVE_PART_BYTES_MAX)),
+        Landing::At(join) => join.filter(|&join| join > ahead.start()),
+    };
+    let after = join.and_then(|join| ByteRange::new(join, ahead.end())).unwrap_or(ahead);
+    Some(after.oldest(LIVE_PART_BYTES_MAX))
+}
+
+/// Is a consumer at `edge` so far behind `end` that it is to be moved?
+pub(super) fn is_far(edge: u64, end: u64) -> bool {
+    end.saturating_sub(edge) > NEWEST_JUMP_BYTES
 }
 
 /// The next part of what is not newer: the newest bytes that are missing, at or above `floor`.
@@ -55,17 +68,35 @@ mod tests {
     #[test]
     fn a_consumer_near_the_edge_gets_everything_in_order() {
         let readable = set(&[(0, 1000 + JUMP)]);
-        assert_eq!(newer(&readable, 1000), Some(range(1000, 1000 + PART)));
-        assert_eq!(newer(&readable, 990 + JUMP), Some(range(990 + JUMP, 1000 + JUMP)));
-        assert_eq!(newer(&readable, 1000 + JUMP), None);
-        assert_eq!(newer(&RangeSet::new(), 0), None);
+        assert_eq!(newer(&readable, 1000, Landing::Anywhere), Some(range(1000, 1000 + PART)));
+        assert_eq!(
+            newer(&readable, 990 + JUMP, Landing::Anywhere),
+            Some(range(990 + JUMP, 1000 + JUMP))
+        );
+        assert_eq!(newer(&readable, 1000 + JUMP, Landing::Anywhere), None);
+        assert_eq!(newer(&RangeSet::new(), 0, Landing::Anywhere), None);
+    }
+
+    #[test]
+    fn one_that_is_far_behind_is_moved_to_a_join_point_or_not_at_all() {
+        let readable = set(&[(0, 1001 + JUMP)]);
+        let at = |join| newer(&readable, 1000, Landing::At(join));
+        assert_eq!(at(Some(5000)), Some(range(5000, 5000 + PART)));
+        assert_eq!(at(Some(900)), Some(range(1000, 1000 + PART)), "that one is behind it");
+        assert_eq!(at(None), Some(range(1000, 1000 + PART)));
+        let near = newer(&readable, 2000, Landing::At(Some(5000)));
+        assert_eq!(near, Some(range(2000, 2000 + PART)), "not far behind");
     }
 
     #[test]
     fn one_that_is_far_behind_is_moved_to_the_newest_bytes() {
         let end = 1001 + JUMP;
-        assert_eq!(newer(&set(&[(0, end)]), 1000), Some(range(end - PART, end)));
-        assert_eq!(newer(&set(&[(0, 10), (500, 600)]), 10), Some(range(500, 600)), "over a hole");
+        assert_eq!(newer(&set(&[(0, end)]), 1000, Landing::Anywhere), Some(range(end - PART, end)));
+        assert_eq!(
+            newer(&set(&[(0, 10), (500, 600)]), 10, Landing::Anywhere),
+            Some(range(500, 600)),
+            "over a hole"
+        );
     }
 
     #[test]
@@ -92,7 +123,7 @@ mod tests {
             let (readable, mut have) = (scaled(&runs), scaled(&had));
             let mut edge = have.end().max(edge * unit);
             while let Some(part) =
-                newer(&readable, edge).or_else(|| older(&readable, &have, 0, true))
+                newer(&readable, edge, Landing::Anywhere).or_else(|| older(&readable, &have, 0, true))
             {
                 prop_assert!(readable.covers(part) && !have.overlaps(part), "{part}");
                 edge = edge.max(part.end());

@@ -257,7 +257,7 @@ impl Disk for SimDisk {
             return Err(ErrorKind::NotFound.into());
         }
         for path in moved {
-            let rest = path.strip_prefix(from).unwrap_or(Path::new(""));
+            let rest = path.strip_prefix(from).unwrap_or_else(|_| Path::new(""));
             let target = if rest.as_os_str().is_empty() { to.into() } else { to.join(rest) };
             if let Some(inode) = state.names.remove(&path) {
                 state.names.insert(target, inode);

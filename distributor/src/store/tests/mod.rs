@@ -4,6 +4,7 @@
 mod crash;
 mod damage;
 mod faults;
+mod joins;
 mod scale;
 
 use std::{sync::Arc, time::Duration};
@@ -119,7 +120,7 @@ async fn read_back(stream: &Arc<Stream>, model: &[u8]) -> (RangeSet, Vec<ReadErr
                         .iter()
                         .map(ByteRange::start)
                         .find(|s| *s > at)
-                        .unwrap_or(run.end());
+                        .unwrap_or_else(|| run.end());
                 }
             }
         }
