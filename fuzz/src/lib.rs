@@ -2,4 +2,5 @@
 //! panics where a promise is broken.
 
 pub mod disk;
+pub mod media;
 pub mod wire;
