@@ -1,11 +1,17 @@
 //! What is typed after `origin`, and what it means.
 
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
-use freshet_origin::{Late, Options, Rate, Target, limits};
+use freshet_origin::{
+    Container, Encoder, Input, InputError, Late, Options, Rate, Size, Target, limits,
+};
 
-/// Post a file, a folder or standard input to a distributor as live streams.
+/// Post a file, a folder, standard input or a capture to a distributor as live streams.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -67,17 +73,75 @@ pub(crate) enum What {
         /// The stream: http://HOST:PORT/live/NAME
         #[arg(long, value_name = "URL")]
         to: Target,
-        /// Directory of the copy: a plain media file named as the stream, and two small files beside
-        /// it. Default: $XDG_STATE_HOME/freshet/origin/HOST~PORT~NAME
-        #[arg(long, value_name = "DIR", conflicts_with = "no_copy")]
-        copy: Option<PathBuf>,
-        /// Keep no copy: only what is not acknowledged yet, in memory, at most 16 MiB; then whoever
-        /// writes has to wait. Goes on at the end of what the distributor holds.
-        #[arg(long)]
-        no_copy: bool,
+        #[command(flatten)]
+        kept: Kept,
         #[command(flatten)]
         common: Common,
     },
+    /// Post what an installed ffmpeg captures; the stream is complete at the first Ctrl-C.
+    ///
+    /// A copy on disk is kept, as of standard input. When ffmpeg dies it is started again, and the
+    /// stream goes on: times go on as well, and a header that is there already is not repeated, so that
+    /// players see one stream with a gap. After 8 quick deaths in a row (3 before the first
+    /// byte) it is given up, with what ffmpeg said. A second Ctrl-C does not wait for what is not delivered yet.
+    Capture {
+        /// `testcard` (a running clock and a tone), `screen` ($DISPLAY), `camera` (/dev/video0),
+        /// `microphone` (the default of PulseAudio or ALSA), or whatever ffmpeg opens: a file (./screen
+        /// for one of such a name), a device, a URL.
+        input: String,
+        /// The stream: http://HOST:PORT/live/NAME
+        #[arg(long, value_name = "URL")]
+        to: Target,
+        #[command(flatten)]
+        encoding: Encoding,
+        #[command(flatten)]
+        kept: Kept,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Encoding {
+    /// Fragmented MP4, or MPEG transport stream. Default: `ts` where the stream's name ends in .ts,
+    /// else `mp4`.
+    #[arg(long = "as", value_enum, value_name = "mp4|ts", hide_possible_values = true)]
+    container: Option<ContainerArg>,
+    /// Size of the picture. Default: the input's; of the test card 1280x720.
+    #[arg(long, value_name = "WIDTHxHEIGHT")]
+    size: Option<Size>,
+    /// Pictures per second. Default: the input's; of the test card and the screen 30.
+    #[arg(long, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::CAPTURE_FPS_MAX)))]
+    fps: Option<u32>,
+    /// Most bits per second of the picture. Default: as its quality takes.
+    #[arg(long, value_name = "BITS_PER_S", value_parser = clap::value_parser!(u64)
+          .range(limits::VIDEO_BITRATE_MIN..=limits::VIDEO_BITRATE_MAX))]
+    video_bitrate: Option<u64>,
+    /// End by itself after so long.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: Option<u64>,
+    /// Which ffmpeg.
+    #[arg(long, value_name = "PATH", default_value = "ffmpeg")]
+    ffmpeg: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ContainerArg {
+    Mp4,
+    Ts,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Kept {
+    /// Directory of the copy: a plain media file named as the stream, and two small files beside
+    /// it. Default: $XDG_STATE_HOME/freshet/origin/HOST~PORT~NAME
+    #[arg(long, value_name = "DIR", conflicts_with = "no_copy")]
+    pub(crate) copy: Option<PathBuf>,
+    /// Keep no copy: only what is not acknowledged yet, in memory, at most 16 MiB; then whoever
+    /// writes has to wait. Goes on at the end of what the distributor holds.
+    #[arg(long)]
+    pub(crate) no_copy: bool,
 }
 
 #[derive(Debug, Group)]
@@ -136,7 +200,8 @@ impl What {
         match self {
             Self::File { common, .. }
             | Self::Folder { common, .. }
-            | Self::Stdin { common, .. } => common,
+            | Self::Stdin { common, .. }
+            | Self::Capture { common, .. } => common,
         }
     }
 
@@ -147,16 +212,51 @@ impl What {
             Self::File { pace, .. } | Self::Folder { pace, .. } => {
                 matches!(pace.rate, None | Some(Rate::Max))
             }
-            Self::Stdin { .. } => false,
+            Self::Stdin { .. } | Self::Capture { .. } => false,
         };
         if all_at_once && self.common().late == LateArg::Newest {
             return Err("--late newest needs a clock: give --rate real or bytes per second");
         }
+        if let Self::Capture { input, encoding, .. } = self
+            && input == "microphone"
+            && encoding.asks_for_a_picture()
+        {
+            return Err("a microphone has no picture: no --size, --fps, --video-bitrate");
+        }
         let named = match self {
-            Self::File { to, .. } | Self::Stdin { to, .. } => to.name().is_some(),
+            Self::File { to, .. } | Self::Stdin { to, .. } | Self::Capture { to, .. } => {
+                to.name().is_some()
+            }
             Self::Folder { .. } => true,
         };
         if named { Ok(()) } else { Err("the URL names no stream: http://HOST:PORT/live/NAME") }
+    }
+}
+
+impl Encoding {
+    const fn asks_for_a_picture(&self) -> bool {
+        self.size.is_some() || self.fps.is_some() || self.video_bitrate.is_some()
+    }
+
+    /// What is asked of ffmpeg. Looks into the environment for the screen and the microphone.
+    pub(crate) fn encoder(self, input: &str, to: &Target) -> Result<Encoder, InputError> {
+        let name = Path::new(to.name().map_or("", |name| name.as_str()));
+        let container = match self.container {
+            Some(ContainerArg::Ts) => Container::Ts,
+            Some(ContainerArg::Mp4) => Container::Mp4,
+            None if name.extension().is_some_and(|end| end == "ts") => Container::Ts,
+            None => Container::Mp4,
+        };
+        let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        Ok(Encoder {
+            program: self.ffmpeg,
+            input: Input::new(input, variable)?,
+            container,
+            size: self.size,
+            fps: self.fps,
+            video_bitrate: self.video_bitrate,
+            seconds: self.seconds.map(Duration::from_secs),
+        })
     }
 }
 
@@ -226,6 +326,29 @@ mod tests {
     fn only_a_folder_goes_without_a_name() {
         assert!(parse("origin file a --to http://h/live/").what.check().is_err());
         assert!(parse("origin folder a --to http://h/live/").what.check().is_ok());
+    }
+
+    #[test]
+    fn the_container_is_as_asked_or_as_named() {
+        let container = |line: &str| match parse(line).what {
+            What::Capture { input, to, encoding, .. } => {
+                encoding.encoder(&input, &to).unwrap().container
+            }
+            _ => unreachable!("it says capture"),
+        };
+        assert_eq!(container("origin capture testcard --to http://h/live/a"), Container::Mp4);
+        assert_eq!(container("origin capture testcard --to http://h/live/a.ts"), Container::Ts);
+        let asked = "origin capture testcard --to http://h/live/a.ts --as mp4";
+        assert_eq!(container(asked), Container::Mp4);
+    }
+
+    #[test]
+    fn a_microphone_has_no_picture() {
+        let line = "origin capture microphone --to http://h/live/a";
+        assert!(parse(line).what.check().is_ok());
+        for more in ["--size 640x360", "--fps 5", "--video-bitrate 100000"] {
+            assert!(parse(&format!("{line} {more}")).what.check().is_err(), "{more}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What `origin file`, `origin folder` and `origin stdin` do, and with which exit code they end.
+//! What `origin file`, `folder`, `stdin` and `capture` do, and with which exit code they end.
 
 use std::{
     env, io,
@@ -6,15 +6,16 @@ use std::{
 };
 
 use freshet_origin::{
-    Keep, LinkError, Options, Push, PushError, Rate, Source, SourceError, Summary, Target,
-    media_type, walk,
+    EncoderError, InputError, Keep, LinkError, Options, Push, PushError, Rate, Source, SourceError,
+    Summary, Target, limits::CAPTURE_DRAIN, media_type, walk,
 };
 use http::StatusCode;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    args::{Args, Common, What},
+    args::{Args, Common, Encoding, Kept, What},
     progress::Bar,
 };
 
@@ -36,6 +37,10 @@ enum CommandError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Link(#[from] LinkError),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
     #[error("cannot read {}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("cannot read the token's file")]
@@ -50,6 +55,7 @@ impl CommandError {
     const fn code(&self) -> u8 {
         match self {
             Self::Push(PushError::Interrupted { .. } | PushError::GaveUp { .. }) => UNFINISHED,
+            Self::Input(InputError::Empty | InputError::Dash) => USAGE,
             _ => FAILED,
         }
     }
@@ -65,12 +71,22 @@ impl CommandError {
     }
 }
 
+/// What the signals ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    /// The first one: come to an end.
+    pub(crate) asked: CancellationToken,
+    /// The second one: at once.
+    pub(crate) now: CancellationToken,
+}
+
 /// Run the command to its end and say how it went.
-pub(crate) async fn run(args: Args, bar: &Bar, shutdown: &CancellationToken) -> u8 {
+pub(crate) async fn run(args: Args, bar: &Bar, stop: &Stop) -> u8 {
     if let Err(why) = args.what.check() {
         error!("{why}");
         return USAGE;
     }
+    let shutdown = &stop.asked;
     let ended = match args.what {
         What::File { path, to, pace, looped, common } => {
             let rate = pace.rate.unwrap_or(if looped { Rate::Real } else { Rate::Max });
@@ -79,12 +95,9 @@ pub(crate) async fn run(args: Args, bar: &Bar, shutdown: &CancellationToken) -> 
         What::Folder { dir, to, pace, common } => {
             folder(&dir, &to, pace.rate.unwrap_or_default(), &common, bar, shutdown).await
         }
-        What::Stdin { to, copy, no_copy, common } => {
-            let keep = if no_copy { Ok(Keep::Memory) } else { disk_copy(copy, &to) };
-            match keep {
-                Ok(keep) => stdin(&to, keep, &common, bar, shutdown).await,
-                Err(error) => Err(error),
-            }
+        What::Stdin { to, kept, common } => stdin(&to, kept, &common, bar, shutdown).await,
+        What::Capture { input, to, encoding, kept, common } => {
+            capture(&input, &to, encoding, kept, &common, bar, stop).await
         }
     };
     match ended {
@@ -115,17 +128,56 @@ async fn file(
 
 async fn stdin(
     to: &Target,
-    keep: Keep,
+    kept: Kept,
     common: &Common,
     bar: &Bar,
     shutdown: &CancellationToken,
 ) -> Result<(), CommandError> {
     let options = options(common, Path::new(to.name().map_or("", |name| name.as_str())))?;
+    let source = Source::stdin(to, keep(kept, to)?).await?;
+    push(to, source, options, bar, shutdown).await
+}
+
+/// Two steps to the end: the first signal ends ffmpeg, and the push what it gave; the second one, or
+/// the deadline, ends the push.
+async fn capture(
+    input: &str,
+    to: &Target,
+    encoding: Encoding,
+    kept: Kept,
+    common: &Common,
+    bar: &Bar,
+    stop: &Stop,
+) -> Result<(), CommandError> {
+    let encoder = encoding.encoder(input, to)?.found(env::var_os("PATH"))?;
+    let options =
+        common.options(encoder.container.media_type().into()).map_err(CommandError::Token)?;
+    let source = Source::encoder(to, keep(kept, to)?, encoder, stop.asked.clone()).await?;
+    let abort = CancellationToken::new();
+    let pushed = push(to, source, options, bar, &abort);
+    tokio::pin!(pushed);
+    tokio::select! {
+        ended = &mut pushed => return ended,
+        () = enough(stop) => abort.cancel(),
+    }
+    pushed.await
+}
+
+async fn enough(stop: &Stop) {
+    stop.asked.cancelled().await;
+    tokio::select! {
+        () = stop.now.cancelled() => {}
+        () = sleep(CAPTURE_DRAIN) => warn!("given up before all of it was delivered"),
+    }
+}
+
+/// Where the capture is kept, and a word about it.
+fn keep(kept: Kept, to: &Target) -> Result<Keep, CommandError> {
+    let keep = if kept.no_copy { Keep::Memory } else { disk_copy(kept.copy, to)? };
     if let Keep::Disk(dir) = &keep {
         info!(copy = %dir.display(), "capturing");
     }
-    let source = Source::stdin(to, keep).await?;
-    push(to, source, options, bar, shutdown).await
+    Ok(keep)
 }
 
 /// One file after the other. One that is refused does not keep the others back.

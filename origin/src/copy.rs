@@ -19,6 +19,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Mutex,
     thread,
+    time::Duration,
 };
 
 use freshet_protocol::{ETag, StreamName};
@@ -127,6 +128,11 @@ impl Copy {
     /// Bytes in it.
     pub(crate) fn len(&self) -> io::Result<u64> {
         Ok(self.media.metadata()?.len())
+    }
+
+    /// How long ago it was begun, where the file system knows.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.media.metadata().ok()?.created().ok()?.elapsed().ok()
     }
 
     /// Where the stream ended, if it did.

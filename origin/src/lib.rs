@@ -1,4 +1,4 @@
-//! Turns a file, a folder or standard input into a stream and posts it to a distributor.
+//! Turns a file, a folder, standard input or a capture into a stream and posts it to a distributor.
 //!
 //! ```text
 //!   source ──▶ have ─┐
@@ -13,6 +13,7 @@
 //!
 //! - [`Target`]: where to; a URL taken apart.
 //! - [`Source`]: what; a file, standard input, any reader, with [`Keep`] saying where a capture is kept.
+//! - [`Encoder`]: an installed ffmpeg as a source, and what it captures.
 //! - [`Push`]: the loop; [`Options`] go in, [`Stats`] can be watched, a [`Summary`] comes out.
 //! - [`walk`]: the files of a folder with their streams' names.
 //! - [`bytes_per_second`]: how fast a media file plays.
@@ -21,6 +22,7 @@ pub mod limits;
 
 mod backoff;
 mod copy;
+mod encoder;
 mod media_type;
 mod pace;
 mod probe;
@@ -33,6 +35,7 @@ mod target;
 mod terms;
 
 pub use copy::CopyError;
+pub use encoder::{Container, Encoder, EncoderError, Input, InputError, Size, SizeError};
 pub use media_type::media_type;
 pub use pace::{Rate, RateError};
 pub use probe::{ProbeError, bytes_per_second};

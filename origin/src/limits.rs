@@ -27,6 +27,64 @@ pub const WINDOW_BYTES_MAX: usize = 16 << 20;
 /// what a kill -9 can lose. A pipe holds 64 KiB by default.
 pub const CAPTURE_BYTES: usize = 64 << 10;
 
+/// How long an encoder may give nothing before it counts as hanging. A camera may take some seconds
+/// to begin, and a URL that does not answer is given up by ffmpeg after about as long.
+pub const ENCODER_SILENT: Duration = Duration::from_secs(30);
+
+/// How long an encoder has to run so that its end is not one in a row of quick ones.
+pub const ENCODER_STEADY: Duration = Duration::from_secs(10);
+
+/// Quick ends of an encoder in a row before it is given up, once it has given something: about ten
+/// seconds with the pauses, as long as a camera takes that was unplugged and put back.
+pub const ENCODER_DEATHS_MAX: u32 = 8;
+
+/// Likewise where it has given nothing yet: most often the input is wrong, and that is told at once.
+pub const ENCODER_STARTS_MAX: u32 = 3;
+const _: () = assert!(ENCODER_STARTS_MAX <= ENCODER_DEATHS_MAX);
+
+/// Time for an encoder to end after it was asked to; then it is killed.
+pub const ENCODER_STOP: Duration = Duration::from_secs(3);
+
+/// Time for an encoder's last words once its output has ended.
+pub const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Time for all that is captured to be delivered after the first signal.
+pub const CAPTURE_DRAIN: Duration = Duration::from_secs(15);
+const _: () = assert!(CAPTURE_DRAIN.as_secs() > 2 * ENCODER_STOP.as_secs());
+
+/// Lines of an encoder's complaints that are kept: the reason is in the last ones.
+pub const COMPLAINT_LINES_MAX: usize = 6;
+
+/// Bytes of such a line that are kept.
+pub const COMPLAINT_BYTES_MAX: usize = 300;
+
+/// Bytes of a header that are kept to be compared. A header without samples is a few thousand.
+pub const HEADER_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a piece that is not whole yet; a larger one is let through as it comes. A frame is never
+/// as large.
+pub const UNIT_BYTES_MAX: usize = 8 << 20;
+const _: () = assert!(HEADER_BYTES_MAX < UNIT_BYTES_MAX);
+
+/// Sides of a picture, in pixels: what H.264 can have.
+pub const CAPTURE_SIDE_MIN: u32 = 16;
+/// See [`CAPTURE_SIDE_MIN`].
+pub const CAPTURE_SIDE_MAX: u32 = 8192;
+
+/// Size of the test card where none is asked for.
+pub const CAPTURE_SIZE_DEFAULT: (u32, u32) = (1280, 720);
+
+/// Pictures per second of the test card and the screen where nothing is asked for.
+pub const CAPTURE_FPS_DEFAULT: u32 = 30;
+
+/// Most pictures per second that may be asked for.
+pub const CAPTURE_FPS_MAX: u32 = 240;
+
+/// Bits per second of a picture that may be asked for: below, there is none; above, no link for it.
+pub const VIDEO_BITRATE_MIN: u64 = 10_000;
+/// See [`VIDEO_BITRATE_MIN`].
+pub const VIDEO_BITRATE_MAX: u64 = 200_000_000;
+
 /// Capture times that are remembered: 1 MiB of them, and with one each millisecond at least the
 /// last minute. Older bytes are sent again without `Origin-Time`.
 pub const MARKS_MAX: usize = 64 << 10;

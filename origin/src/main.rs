@@ -9,10 +9,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::{args::Args, progress::Bar};
+use crate::{args::Args, command::Stop, progress::Bar};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -30,16 +29,19 @@ fn main() -> ExitCode {
 fn run(args: Args, bar: &Bar) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
-        let shutdown = CancellationToken::new();
+        let stop = Stop::default();
         let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
-        let work = command::run(args, bar, &shutdown);
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+        let work = command::run(args, bar, &stop);
         tokio::pin!(work);
-        tokio::select! {
-            code = &mut work => return anyhow::Ok(code),
-            _ = terminate.recv() => {}
-            interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot catch SIGINT")?,
+        for step in [&stop.asked, &stop.now] {
+            tokio::select! {
+                code = &mut work => return anyhow::Ok(code),
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            step.cancel();
         }
-        shutdown.cancel();
         Ok(work.await)
     })?;
     // A read of standard input may block for ever: it is left alone, and ends with the process.

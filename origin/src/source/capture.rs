@@ -24,9 +24,16 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Keep, SourceError, blocking, marks::Marks, stdin, window::Window};
+use super::{
+    Keep, SourceError, blocking,
+    encoded::{self, Encoded},
+    marks::Marks,
+    stdin,
+    window::Window,
+};
 use crate::{
     copy::Copy,
+    encoder::EncoderError,
     limits::{CAPTURE_BYTES, FINISHED_PEEK},
     reply::View,
     resume::Have,
@@ -54,11 +61,16 @@ enum Store {
 enum Feed {
     Stdin,
     Reader(Reader),
+    Encoder(Box<Encoded>),
 }
 
 impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if matches!(self, Self::Stdin) { "Stdin" } else { "Reader" })
+        f.write_str(match self {
+            Self::Stdin => "Stdin",
+            Self::Reader(_) => "Reader",
+            Self::Encoder(_) => "Encoder",
+        })
     }
 }
 
@@ -75,6 +87,7 @@ struct Progress {
 #[derive(Clone, Debug)]
 enum Failure {
     Io(Arc<io::Error>),
+    Encoder(Arc<EncoderError>),
     /// The copy is finished, and there is more.
     More,
 }
@@ -94,6 +107,14 @@ impl Capture {
         reader: Reader,
     ) -> Result<Self, SourceError> {
         Self::open(target, keep, Feed::Reader(reader)).await
+    }
+
+    pub(super) async fn encoder(
+        target: &Target,
+        keep: Keep,
+        encoded: Encoded,
+    ) -> Result<Self, SourceError> {
+        Self::open(target, keep, Feed::Encoder(Box::new(encoded))).await
     }
 
     async fn open(target: &Target, keep: Keep, feed: Feed) -> Result<Self, SourceError> {
@@ -128,6 +149,14 @@ impl Capture {
             }
             Feed::Reader(reader) => {
                 tasks.spawn(feed_from(reader, recorder));
+            }
+            Feed::Encoder(_) if finished => {
+                // There would be more for sure. What is not delivered yet is delivered first.
+                recorder.looked(true);
+                return Ok(());
+            }
+            Feed::Encoder(encoded) => {
+                tasks.spawn(encoded::run(*encoded, recorder));
             }
         }
         if finished {
@@ -205,6 +234,7 @@ impl Capture {
                 SourceError::Finished { path: copy.path().to_path_buf() }
             }
             (Failure::More, Store::Memory(_)) => SourceError::Stopped,
+            (Failure::Encoder(error), _) => SourceError::Encoder(Arc::clone(error)),
             (Failure::Io(error), _) => {
                 captured_badly(io::Error::new(error.kind(), Arc::clone(error)))
             }
@@ -258,15 +288,22 @@ impl Recorder {
         }
     }
 
+    /// The same, for a thread of its own.
+    pub(super) fn shared_copy(&self) -> Option<Arc<Copy>> {
+        match &self.store {
+            Store::Disk(copy) => Some(Arc::clone(copy)),
+            Store::Memory(_) => None,
+        }
+    }
+
     /// Where the next byte goes.
     pub(super) fn end(&self) -> u64 {
         self.progress.borrow().bytes
     }
 
     /// `bytes` more are kept: they may be posted.
-    pub(super) fn kept(&self, bytes: usize) {
-        let now = SystemTime::now().into();
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner).push(self.end(), now);
+    pub(super) fn kept(&self, bytes: usize, captured: Stamp) {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner).push(self.end(), captured);
         self.progress.send_modify(|progress| progress.bytes += bytes as u64);
     }
 
@@ -280,7 +317,16 @@ impl Recorder {
 
     /// The source, or the copy, failed.
     pub(super) fn fail(&self, error: io::Error) {
-        let failed = Some(Failure::Io(Arc::new(error)));
+        self.failed(Failure::Io(Arc::new(error)));
+    }
+
+    /// The encoder failed.
+    pub(super) fn fail_encoding(&self, error: Arc<EncoderError>) {
+        self.failed(Failure::Encoder(error));
+    }
+
+    fn failed(&self, failure: Failure) {
+        let failed = Some(failure);
         self.progress.send_modify(|progress| progress.failed = failed);
     }
 
@@ -302,7 +348,8 @@ async fn feed_from(mut reader: Reader, recorder: Recorder) {
             Ok(_) => {}
             Err(error) => break Some(error),
         }
-        if let Err(error) = keep(&recorder, buffer.split().freeze()).await {
+        let captured = SystemTime::now().into();
+        if let Err(error) = keep(&recorder, buffer.split().freeze(), captured).await {
             break Some(error);
         }
     };
@@ -314,7 +361,8 @@ async fn feed_from(mut reader: Reader, recorder: Recorder) {
     .await;
 }
 
-async fn keep(recorder: &Recorder, piece: Bytes) -> io::Result<()> {
+/// Keep a piece, and only then offer it for posting.
+pub(super) async fn keep(recorder: &Recorder, piece: Bytes, captured: Stamp) -> io::Result<()> {
     let (bytes, end) = (piece.len(), recorder.end());
     match &recorder.store {
         Store::Memory(window) => window.push(piece).await,
@@ -323,7 +371,7 @@ async fn keep(recorder: &Recorder, piece: Bytes) -> io::Result<()> {
             blocking(move || copy.append(end, &piece)).await.map_err(io::Error::other)??;
         }
     }
-    recorder.kept(bytes);
+    recorder.kept(bytes, captured);
     Ok(())
 }
 

@@ -3,27 +3,35 @@
 //! ```text
 //!   file, file in a loop ──▶ paced ─────────────┐
 //!   pipe, any reader ─┬──▶ copy on disk ────────┼──▶ have, read, captured, grown
-//!                     └──▶ window in memory ────┘
+//!   encoder ──────────┴──▶ window in memory ────┘
 //! ```
 
 mod capture;
+mod encoded;
 mod file;
 mod folder;
 mod marks;
 mod stdin;
 mod window;
 
-use std::{io, path::PathBuf, time::SystemTime};
+use std::{io, path::PathBuf, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use freshet_protocol::{ByteRange, ETag, Stamp};
 use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 pub use folder::{Folder, FolderEntry, FolderError, LeftOut, walk};
 
-use self::{capture::Capture, file::PacedFile};
+use self::{capture::Capture, encoded::Encoded, file::PacedFile};
 use crate::{
-    copy::CopyError, pace::Rate, probe::ProbeError, reply::View, resume::Have, target::Target,
+    copy::CopyError,
+    encoder::{Encoder, EncoderError},
+    pace::Rate,
+    probe::ProbeError,
+    reply::View,
+    resume::Have,
+    target::Target,
 };
 
 /// The bytes of one stream.
@@ -89,6 +97,9 @@ pub enum SourceError {
         /// The copy's media file.
         path: PathBuf,
     },
+    /// The encoder ended, and starting it again does not help.
+    #[error(transparent)]
+    Encoder(Arc<EncoderError>),
     /// The capture was dropped before its end.
     #[error("the capture stopped without saying why")]
     Stopped,
@@ -130,6 +141,22 @@ impl Source {
         R: tokio::io::AsyncRead + Send + Unpin + 'static,
     {
         Ok(Self(Kind::Capture(Capture::reader(target, keep, Box::new(reader)).await?)))
+    }
+
+    /// What `encoder` gives, captured for `target`: started when the push runs, again whenever it
+    /// dies, and ended by `stop`; the stream is complete then.
+    ///
+    /// # Errors
+    ///
+    /// The copy cannot be used.
+    pub async fn encoder(
+        target: &Target,
+        keep: Keep,
+        encoder: Encoder,
+        stop: CancellationToken,
+    ) -> Result<Self, SourceError> {
+        let encoded = Encoded { encoder, stop };
+        Ok(Self(Kind::Capture(Capture::encoder(target, keep, encoded).await?)))
     }
 
     /// The token that names this source at a distributor, in every run of it on this machine.

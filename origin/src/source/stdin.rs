@@ -4,7 +4,7 @@
 //! no kill can come between. From anything else (a terminal, a socket, a file) they are read and
 //! written at once; a kill -9 in that moment loses at most the 64 KiB that were just read.
 
-use std::{io, os::fd::AsFd, thread};
+use std::{io, os::fd::AsFd, thread, time::SystemTime};
 
 use super::capture::Recorder;
 use crate::{copy::Copy, limits::CAPTURE_BYTES};
@@ -33,7 +33,7 @@ fn capture(recorder: &Recorder, input: impl AsFd) -> io::Result<()> {
         };
         match moved {
             Ok(0) => break,
-            Ok(bytes) => recorder.kept(bytes),
+            Ok(bytes) => recorder.kept(bytes, SystemTime::now().into()),
             Err(error) if is_pipe && error.kind() == io::ErrorKind::Unsupported => is_pipe = false,
             Err(error) => return Err(error),
         }

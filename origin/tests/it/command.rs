@@ -17,19 +17,19 @@ use tokio::process::{Child, Command};
 
 use crate::fake::{Fake, Fault, sample, soon};
 
-fn origin(arguments: &[&str]) -> Command {
+pub(crate) fn origin(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_origin"));
     command.args(arguments).env_remove("FRESHET_PUBLISH_TOKEN").env_remove("RUST_LOG");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
 
-async fn output(mut command: Command) -> (Option<i32>, String) {
+pub(crate) async fn output(mut command: Command) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = soon(command.output()).await.unwrap();
     (status.code(), String::from_utf8(stderr).unwrap())
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = i32::try_from(child.id().unwrap()).unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
@@ -179,6 +179,6 @@ async fn a_folder_is_posted_file_by_file_and_says_what_it_left_out() {
     assert_eq!(paths[..2], ["/live/t.bin/a.mp3", "/live/t.bin/b/two-words.mp3"]);
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod capture;
 mod command;
 mod fake;
 mod push;
