@@ -149,6 +149,32 @@ async fn a_mistake_is_told_on_standard_error() {
 }
 
 #[tokio::test]
+async fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("settings.toml");
+    std::fs::write(&file, "read-token = \"look\"\nlisten = \"127.0.0.1:0\"\n").unwrap();
+    let file = file.to_str().unwrap();
+    let own = ["--config", file, "--data", data.path().to_str().unwrap()];
+    // An empty token is refused, which shows where it came from.
+    let mut environment = command(&own);
+    environment.env("FRESHET_READ_TOKEN", " ");
+    let output = soon(environment.output()).await.unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("read token is empty"));
+
+    let mut child = command(&[&own[..], &["--read-token", "other"]].concat());
+    let mut child = child.env("FRESHET_READ_TOKEN", " ").spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = find(&mut log, "listening").await;
+    let address: SocketAddr = line.split("address=").nth(1).unwrap().trim().parse().unwrap();
+    for (token, status) in [("other", 200), ("look", 403)] {
+        let mut peer = Peer::connect(address).await;
+        let field = format!("Bearer {token}");
+        peer.request("GET", "/live/", &[("Authorization", &field)], b"").await;
+        assert_eq!(peer.reply("GET").await.status, status, "{token}");
+    }
+}
+
+#[tokio::test]
 async fn two_processes_do_not_share_a_folder() {
     let data = tempfile::tempdir().unwrap();
     let first = Process::start(&data, &[]).await;

@@ -207,6 +207,30 @@ async fn a_chunk_over_the_limit_is_told_the_limit() {
 }
 
 #[tokio::test]
+async fn only_so_many_bytes_wait_to_be_checked() {
+    let node = Node::with(|config| config.bounds.checked_bytes_max = 4096).await;
+    let digest = digest(b"hello");
+    let mut first = node.connect().await;
+    first
+        .say(format!(
+            "POST /live/x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Digest: {digest}\r\n\
+             Expect: 100-continue\r\n\r\n"
+        ))
+        .await;
+    // Asked to go on: it has its room, and keeps it.
+    assert_eq!(first.exactly(25).await.unwrap(), b"HTTP/1.1 100 Continue\r\n\r\n");
+    let fields = [("Content-Digest", digest.as_str())];
+    let large = vec![0; 4096];
+    let second = node.send("POST", "/live/y", &fields, &large).await;
+    second.refused(503);
+    assert_eq!(second.field("retry-after"), Some("1"));
+
+    first.say("hello").await;
+    assert_eq!(first.reply("POST").await.status, 201);
+    assert_eq!(node.send("POST", "/live/y", &fields, b"hello").await.status, 201);
+}
+
+#[tokio::test]
 async fn conditions_are_minded() {
     let node = Node::start().await;
     let first = node.post("x", "bytes 0-0/*", b"a").await;
