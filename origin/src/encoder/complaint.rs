@@ -10,6 +10,8 @@ use crate::limits::{COMPLAINT_BYTES_MAX, COMPLAINT_LINES_MAX};
 pub(crate) struct Complaints {
     lines: VecDeque<String>,
     open: Vec<u8>,
+    /// What stands in no line: the name and the password of a URL, which ffmpeg repeats.
+    secret: Option<String>,
 }
 
 /// What ffmpeg says, and what that means.
@@ -27,6 +29,11 @@ const MEANINGS: &[(&str, &str)] = &[
 ];
 
 impl Complaints {
+    /// Nothing said yet; `secret` will not be told.
+    pub(crate) fn new(secret: Option<String>) -> Self {
+        Self { secret, ..Self::default() }
+    }
+
     /// Bytes of standard error, in any pieces.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
@@ -58,6 +65,10 @@ impl Complaints {
         self.open.clear();
         // No control character of whoever made the media reaches the terminal.
         let text: String = text.chars().filter(|letter| !letter.is_control()).collect();
+        let text = match &self.secret {
+            Some(secret) => text.replace(secret.as_str(), ""),
+            None => text,
+        };
         let line = without_address(&text);
         if line.is_empty() || self.lines.back().is_some_and(|last| last == line) {
             return;
@@ -99,6 +110,13 @@ mod tests {
         );
         assert_eq!(told("odd\nodd\n\x1b[31m odder"), ", saying: odd; [31m odder");
         assert_eq!(told("\n"), "");
+    }
+
+    #[test]
+    fn a_password_is_not_told() {
+        let mut complaints = Complaints::new(Some("me:secret@".into()));
+        complaints.push(b"rtsp://me:secret@cam/a: odd\n");
+        assert_eq!(complaints.told(), ", saying: rtsp://cam/a: odd");
     }
 
     #[test]

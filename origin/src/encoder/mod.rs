@@ -12,16 +12,15 @@
 //! Every argument is passed as it is, never through a shell.
 
 pub(crate) mod complaint;
+mod input;
 pub(crate) mod process;
 pub(crate) mod units;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitStatus,
-    str::FromStr,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitStatus, str::FromStr, time::Duration};
 
+pub use input::{Input, InputError};
+
+use self::input::CAMERA;
 use crate::limits::{
     CAPTURE_FPS_DEFAULT, CAPTURE_SIDE_MAX, CAPTURE_SIDE_MIN, CAPTURE_SIZE_DEFAULT, ENCODER_SILENT,
 };
@@ -43,47 +42,6 @@ pub struct Encoder {
     pub video_bitrate: Option<u64>,
     /// End after so long; without it, with the input.
     pub seconds: Option<Duration>,
-}
-
-/// What is captured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A picture with a running clock, and a tone.
-    TestCard,
-    /// An X display.
-    Screen {
-        /// Which one.
-        display: String,
-    },
-    /// The first camera.
-    Camera,
-    /// The default microphone.
-    Microphone {
-        /// By `PulseAudio` (or what speaks its protocol) or by ALSA.
-        pulse: bool,
-    },
-    /// Whatever ffmpeg opens.
-    Other {
-        /// A path or a URL.
-        url: String,
-        /// A file: read as fast as it plays, not as fast as it can be read.
-        paced: bool,
-    },
-}
-
-/// What cannot be captured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InputError {
-    /// No name at all.
-    #[error("an input needs a name")]
-    Empty,
-    /// It would look like an option.
-    #[error("an input cannot begin with \"-\"; for a file of that name say ./-NAME")]
-    Dash,
-    /// There is no display.
-    #[error("there is no screen to capture: DISPLAY is not set")]
-    NoDisplay,
 }
 
 /// What comes out of an encoder.
@@ -159,70 +117,6 @@ pub enum EncoderError {
         /// The last one.
         source: Box<Self>,
     },
-}
-
-impl Input {
-    /// What `text` means: a word for a device, or what ffmpeg opens. `variable` looks into the
-    /// environment.
-    ///
-    /// # Errors
-    ///
-    /// It would be an option of ffmpeg's, or there is no display to capture.
-    pub fn new(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, InputError> {
-        let plain = |text: &str| match text.chars().next() {
-            None => Err(InputError::Empty),
-            Some('-') => Err(InputError::Dash),
-            Some(_) => Ok(text.to_owned()),
-        };
-        match text {
-            "testcard" => Ok(Self::TestCard),
-            "camera" => Ok(Self::Camera),
-            "microphone" => {
-                let runtime = variable("XDG_RUNTIME_DIR").unwrap_or_default();
-                let socket = Path::new(&runtime).join("pulse/native");
-                let pulse = variable("PULSE_SERVER").is_some() || socket.exists();
-                Ok(Self::Microphone { pulse })
-            }
-            "screen" => {
-                let display = variable("DISPLAY").ok_or(InputError::NoDisplay)?;
-                plain(&display)
-                    .map(|display| Self::Screen { display })
-                    .map_err(|_| InputError::NoDisplay)
-            }
-            _ => {
-                let paced = Path::new(text.strip_prefix("file:").unwrap_or(text)).is_file();
-                plain(text).map(|url| Self::Other { url, paced })
-            }
-        }
-    }
-
-    /// Is there a picture in it for sure not?
-    #[must_use]
-    pub const fn is_sound(&self) -> bool {
-        matches!(self, Self::Microphone { .. })
-    }
-
-    /// For people.
-    pub(crate) fn told(&self) -> String {
-        match self {
-            Self::TestCard => "the test card".into(),
-            Self::Screen { display } => format!("the screen {display}"),
-            Self::Camera => format!("the camera {CAMERA}"),
-            Self::Microphone { pulse: true } => "the microphone (PulseAudio's default)".into(),
-            Self::Microphone { pulse: false } => "the microphone (ALSA's default)".into(),
-            Self::Other { url, .. } => without_secret(url),
-        }
-    }
-}
-
-const CAMERA: &str = "/dev/video0";
-
-/// A URL as it may be logged: without the name and the password in it.
-fn without_secret(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}{path}")
 }
 
 impl Container {
@@ -398,10 +292,6 @@ fn owned(words: &[&str]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn nothing(_: &str) -> Option<String> {
-        None
-    }
-
     fn encoder(input: &str) -> Encoder {
         Encoder {
             program: "ffmpeg".into(),
@@ -416,17 +306,6 @@ mod tests {
 
     fn line(encoder: &Encoder) -> String {
         encoder.arguments(Duration::from_millis(1500), None).join(" ")
-    }
-
-    #[test]
-    fn no_input_becomes_an_option() {
-        for text in ["-", "-y", "-f", "--help"] {
-            assert_eq!(Input::new(text, nothing), Err(InputError::Dash), "{text}");
-        }
-        assert_eq!(Input::new("", nothing), Err(InputError::Empty));
-        assert_eq!(Input::new("screen", nothing), Err(InputError::NoDisplay));
-        let odd = Input::new("screen", |_| Some("-version".into()));
-        assert_eq!(odd, Err(InputError::NoDisplay));
     }
 
     #[test]
@@ -457,7 +336,6 @@ mod tests {
             assert!(line.contains(opened), "{input}: {line}");
             assert_eq!(line.contains("libx264"), input != "microphone", "{line}");
         }
-        assert_eq!(Input::new("microphone", nothing), Ok(Input::Microphone { pulse: false }));
     }
 
     #[test]
@@ -494,12 +372,5 @@ mod tests {
         std::fs::write(dir.path().join("ffmpeg"), "").unwrap();
         let found = encoder("testcard").found(path()).unwrap();
         assert_eq!(found.program, dir.path().join("ffmpeg"));
-    }
-
-    #[test]
-    fn a_password_in_a_url_is_not_told() {
-        let told = |url| Input::new(url, nothing).unwrap().told();
-        assert_eq!(told("rtsp://me:secret@cam:554/a@b"), "rtsp://cam:554/a@b");
-        assert_eq!(told("a@b.mp4"), "a@b.mp4");
     }
 }

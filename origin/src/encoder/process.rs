@@ -37,7 +37,13 @@ impl Running {
         // It was asked for above.
         let stdout = child.stdout.take().ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
         let stderr = child.stderr.take();
-        Ok(Self { child, stdout, stderr, complaints: Complaints::default(), said: BytesMut::new() })
+        Ok(Self {
+            child,
+            stdout,
+            stderr,
+            complaints: Complaints::new(encoder.input.secret()),
+            said: BytesMut::new(),
+        })
     }
 
     /// More of its output into `buffer`; 0 at the end. What it complains of is kept meanwhile.
