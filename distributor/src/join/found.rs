@@ -60,6 +60,15 @@ impl Found {
         }
     }
 
+    /// Bytes of memory that it holds.
+    pub(super) fn cost(&self) -> usize {
+        let parts: usize = self.parts.iter().map(Bytes::len).sum();
+        // One part is shared with the whole.
+        let whole =
+            if self.parts.len() > 1 { self.whole.as_ref().map_or(0, Bytes::len) } else { 0 };
+        parts + whole + self.points.capacity() * size_of::<Point>()
+    }
+
     /// The newest point at or below `end`.
     pub(super) fn newest(&self, end: u64) -> Option<u64> {
         let after = self.points.partition_point(|point| point.at <= end);

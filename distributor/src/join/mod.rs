@@ -129,7 +129,7 @@ impl Scanner {
         self.pending.clear();
         self.next = offset;
         if !self.parser.lose() {
-            self.parser = Parser::Raw;
+            self.give_up();
         }
     }
 
@@ -172,6 +172,17 @@ impl Scanner {
         self.found.first_from(at)
     }
 
+    /// Bytes of memory that it holds.
+    pub(crate) fn cost(&self) -> usize {
+        self.pending.cost() + self.found.cost()
+    }
+
+    /// Take the stream as raw from now on.
+    pub(crate) fn give_up(&mut self) {
+        (self.parser, self.found) = (Parser::Raw, Found::default());
+        self.pending.clear();
+    }
+
     fn run(&mut self, at: u64, bytes: &[u8]) {
         let (parser, found) = (&mut self.parser, &mut self.found);
         if matches!(parser, Parser::Raw) {
@@ -186,8 +197,7 @@ impl Scanner {
             step
         });
         if matches!(self.parser, Parser::Raw) {
-            self.pending.clear();
-            self.found = Found::default();
+            self.give_up();
         }
     }
 }

@@ -104,7 +104,6 @@ impl Pending {
     }
 
     /// Bytes of memory that it holds.
-    #[cfg(test)]
     pub(super) fn cost(&self) -> usize {
         self.bytes.capacity()
     }

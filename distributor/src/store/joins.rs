@@ -18,7 +18,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -31,7 +31,7 @@ use super::{
     holdings::Look,
     limits::{
         DISK_READ_BYTES_MAX, FIRST_POINT_BYTES_MAX, HEADER_SAVE_BYTES_MIN, JOIN_RECOVERY_BYTES_MAX,
-        SKIP_BYTES_MAX,
+        SCANNER_COST_MIN, SKIP_BYTES_MAX,
     },
     lock,
     place::{DiskReader, Place},
@@ -45,6 +45,8 @@ pub(super) struct Joins {
     known: Mutex<Known>,
     /// There is nothing to look for.
     is_raw: AtomicBool,
+    /// What all rings and all of this cost, in bytes.
+    memory: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,8 @@ struct Known {
     /// What the disk was told last, and where the stream was then.
     saved: Option<(Container, u64)>,
     saved_at: u64,
+    /// What of the scanner's memory is counted.
+    counted: usize,
 }
 
 /// Where a consumer that is behind goes.
@@ -76,10 +80,28 @@ pub(crate) enum Landing {
 const FILE: &str = "header";
 const MAGIC: &str = "freshet-header-1";
 
-impl Default for Joins {
-    fn default() -> Self {
-        let known = Known { scanner: Scanner::new(), saved: None, saved_at: 0 };
-        Self { known: Mutex::new(known), is_raw: AtomicBool::new(false) }
+impl Joins {
+    /// For a stream of which nothing is known; its cost is counted into `memory`.
+    pub(super) fn new(memory: Arc<AtomicUsize>) -> Self {
+        let known = Known { scanner: Scanner::new(), saved: None, saved_at: 0, counted: 0 };
+        Self { known: Mutex::new(known), is_raw: AtomicBool::new(false), memory }
+    }
+
+    /// Is there something to look for?
+    pub(super) fn is_sought(&self) -> bool {
+        !self.is_raw.load(Relaxed)
+    }
+
+    fn count(&self, known: &mut Known, cost: usize) {
+        self.memory.fetch_add(cost, Relaxed);
+        self.memory.fetch_sub(std::mem::replace(&mut known.counted, cost), Relaxed);
+    }
+}
+
+impl Drop for Joins {
+    fn drop(&mut self) {
+        let counted = lock(&self.known).counted;
+        self.memory.fetch_sub(counted, Relaxed);
     }
 }
 
@@ -140,7 +162,7 @@ impl Stream {
 
     /// Look at what has come: `pieces`, and what the scanner has missed.
     pub(super) fn scan(self: &Arc<Self>, pieces: &[(u64, Bytes)]) {
-        if self.joins.is_raw.load(Relaxed) {
+        if !self.joins.is_sought() {
             return;
         }
         let mut known = lock(&self.joins.known);
@@ -151,6 +173,11 @@ impl Stream {
             }
         }
         known.follow(self);
+        if known.scanner.cost() > SCANNER_COST_MIN && self.shared.memory_is_full() {
+            known.scanner.give_up();
+        }
+        let cost = known.scanner.cost();
+        self.joins.count(&mut known, cost);
         let is_raw = known.scanner.container() == Some(Container::Raw);
         self.joins.is_raw.store(is_raw, Relaxed);
         if known.is_to_be_saved() && self.files.is_some() {
@@ -167,23 +194,11 @@ impl Stream {
         let Some(newest) = held.iter().next_back().filter(|_| self.total().is_none()) else {
             return;
         };
-        let mut disk = DiskReader::default();
+        let first = held.iter().next().filter(|first| first.start() == 0);
         let mut known = lock(&self.joins.known);
-        if let Some((container, header)) = load(place) {
-            known.scanner = Scanner::resume(container, &header);
-            known.remember();
-        } else if let Some(first) = held.iter().next().filter(|first| first.start() == 0) {
-            let head = first.oldest(HEADER_BYTES_MAX as u64);
-            known.read(place, &mut disk, head);
-            if head == newest || !known.scanner.is_ready() {
-                return;
-            }
-        }
-        if known.scanner.is_ready() {
-            let tail = newest.newest(JOIN_RECOVERY_BYTES_MAX);
-            known.scanner.skip_to(tail.start());
-            known.read(place, &mut disk, tail);
-        }
+        known.recover(place, first, newest);
+        let cost = known.scanner.cost();
+        self.joins.count(&mut known, cost);
     }
 
     /// Write what is known of the container beside the stream's bytes.
@@ -220,6 +235,26 @@ impl Known {
                     self.scanner.skip_to(start);
                 }
             }
+        }
+    }
+
+    /// The header from its file or from the stream's beginning, the points from its newest bytes.
+    fn recover(&mut self, place: &Place, first: Option<ByteRange>, newest: ByteRange) {
+        let mut disk = DiskReader::default();
+        if let Some((container, header)) = load(place) {
+            self.scanner = Scanner::resume(container, &header);
+            self.remember();
+        } else if let Some(first) = first {
+            let head = first.oldest(HEADER_BYTES_MAX as u64);
+            self.read(place, &mut disk, head);
+            if head == newest {
+                return;
+            }
+        }
+        if self.scanner.is_ready() {
+            let tail = newest.newest(JOIN_RECOVERY_BYTES_MAX);
+            self.scanner.skip_to(tail.start());
+            self.read(place, &mut disk, tail);
         }
     }
 

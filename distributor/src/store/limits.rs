@@ -47,6 +47,10 @@ pub(crate) const FIRST_POINT_BYTES_MAX: u64 = 8 << 20;
 /// Bytes at the live edge that are looked at for join points after a restart.
 pub(crate) const JOIN_RECOVERY_BYTES_MAX: u64 = 4 << 20;
 
+/// What finding join points may cost a stream when the memory of all rings is used up; where it takes
+/// more, the stream is raw. A header of some KiB, and the points.
+pub(crate) const SCANNER_COST_MIN: usize = 128 << 10;
+
 /// Bytes of a stream between two headers of it that are written to the disk.
 pub(crate) const HEADER_SAVE_BYTES_MIN: u64 = 4 << 20;
 

@@ -136,7 +136,7 @@ impl Publisher {
         if pieces.is_empty() {
             return Ok(());
         }
-        let seen = pieces.clone();
+        let seen = if stream.joins.is_sought() { pieces.clone() } else { Vec::new() };
         if let Some((slot, room)) = way {
             let (stream, ticket) = (Arc::clone(&stream), Arc::clone(&self.ticket));
             let received = now.1;

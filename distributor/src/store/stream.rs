@@ -93,6 +93,7 @@ impl Stream {
             let segments = Segments::new(Arc::clone(&place), manifest.total, durable);
             Files { place, segments: Mutex::new(segments), manifest: Mutex::new(manifest.clone()) }
         };
+        let memory = Arc::clone(&shared.memory);
         Arc::new(Self {
             id: manifest.id,
             name: manifest.name.clone(),
@@ -102,7 +103,7 @@ impl Stream {
             shared,
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
-            joins: Joins::default(),
+            joins: Joins::new(memory),
             is_on_disk: AtomicBool::new(false),
             ready: watch::Sender::new(false),
             consumers: AtomicU64::new(0),

@@ -87,3 +87,39 @@ async fn what_follows_a_hole_is_joined_at_without_waiting_for_it() {
     assert!(join.at >= 40_000, "{}", join.at);
     assert_eq!((join.at - HEADER as u64) % 4, 0);
 }
+
+#[tokio::test]
+async fn what_finding_join_points_costs_is_counted_and_given_back() {
+    let rig = Rig::new(5, Durability::Os);
+    let before = rig.store().shared().memory_bytes();
+    // A chunk before the samples that has most of a header's room, and comes bit by bit.
+    let mut bytes = wav(0);
+    bytes.truncate(HEADER - 8);
+    bytes.extend(b"LIST\0\0\x0c\0");
+    bytes.extend(model(600 << 10));
+    post_all(&rig, &bytes).await;
+    let cost = rig.store().shared().memory_bytes() - before;
+    assert!(cost > 600 << 10, "{cost}: that is more than the ring");
+
+    soon(rig.store().delete(&"s".parse().unwrap())).await.unwrap();
+
+    // The disk's thread had the last handle.
+    soon(rig.store().settle()).await;
+    assert_eq!(rig.store().shared().memory_bytes(), before);
+}
+
+#[tokio::test]
+async fn without_memory_for_a_large_header_a_stream_is_raw() {
+    let mut rig = Rig::new(6, Durability::Os);
+    rig.config.memory_bytes = 200 << 10;
+    rig.stop().await;
+    rig.open();
+    let mut bytes = wav(0);
+    bytes.truncate(HEADER - 8);
+    bytes.extend(b"LIST\0\0\x0c\0");
+    bytes.extend(model(600 << 10));
+    post_all(&rig, &bytes).await;
+    assert_eq!(rig.stream().await.unwrap().join().at, bytes.len() as u64);
+    let cost = rig.store().shared().memory_bytes();
+    assert!(cost < 200 << 10, "{cost}");
+}
