@@ -22,6 +22,13 @@ pub const HYPER_BUFFER_BYTES: usize = 16 << 10;
 /// this are better kept here, where newer ones can still go first.
 pub const UNSENT_BYTES_MAX: u32 = 16 << 10;
 
+/// Bytes of one write to a socket that was full lately: what [`UNSENT_BYTES_MAX`] leaves room for when
+/// the kernel says that there is some.
+pub const WRITE_STEP_BYTES: usize = 8 << 10;
+
+/// How many such writes find room until a socket counts as fast again.
+pub const WRITE_STEPS: u32 = 32;
+
 /// Most bytes handed to hyper in one frame: large enough that a fast link is not bound by calls,
 /// small enough that a slow one has little in flight that has become old.
 pub const FRAME_BYTES_MAX: usize = 64 << 10;
@@ -43,8 +50,30 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 /// a quarter of a second at 8 Mbit/s, and what a healthy link has in flight.
 pub const NEWEST_JUMP_BYTES: u64 = 256 << 10;
 
-/// Bytes of one part of older bytes while the stream is live: a new byte waits behind no more.
+/// How long its link may take for them, where it is so slow that this is less.
+pub const NEWEST_JUMP_TIME: Duration = Duration::from_millis(100);
+
+/// What it may be behind however slow its link is: a few chunks that come in one burst.
+pub const NEWEST_JUMP_BYTES_MIN: u64 = 16 << 10;
+
+/// Bytes of one part while the stream is live: a new byte waits behind no more.
 pub const LIVE_PART_BYTES_MAX: u64 = 64 << 10;
+
+/// How long a slow link may take for such a part, where that is less.
+pub const LIVE_PART_TIME: Duration = Duration::from_millis(20);
+
+/// Bytes of such a part however slow the link is: its head is 3 % of it.
+pub const LIVE_PART_BYTES_MIN: u64 = 4 << 10;
+
+/// Bytes sent without a pause that tell how fast a link is: more than what hyper and the kernel take
+/// at once, whatever the link.
+pub const PACE_BYTES: u64 = 64 << 10;
+
+/// Bytes per second of a link that nothing is known of: its first parts have 16 KiB.
+pub const PACE_FIRST: u64 = 400_000;
+
+/// Bytes per second from which on a link is simply fast.
+pub const PACE_MAX: u64 = 1 << 30;
 
 /// Ranges of one request that are answered; more are 416. Real clients ask for one to three.
 pub const RANGES_ANSWERED_MAX: usize = 16;
@@ -90,6 +119,7 @@ const _: () = assert!(LIVE_PART_BYTES_MAX <= freshet_protocol::limits::PART_BYTE
 const _: () = assert!(LIVE_PART_BYTES_MAX <= NEWEST_JUMP_BYTES);
 const _: () = assert!(RESUME_AHEAD_BYTES_MAX < FOLLOW_DISTANCE_MIN);
 const _: () = assert!(FOLLOW_DISTANCE_MIN < VIRTUAL_LENGTH);
+const _: () = assert!(LIVE_PART_BYTES_MIN <= NEWEST_JUMP_BYTES_MIN);
 
 /// How often retention and free space are looked after.
 pub const TEND_EVERY: Duration = Duration::from_secs(5);

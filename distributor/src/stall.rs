@@ -18,11 +18,18 @@ use std::{
 };
 
 use prometheus_client::metrics::counter::Counter;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::retry_on_intr,
+    time::Timespec,
+};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
+
+use crate::limits::{WRITE_STEP_BYTES, WRITE_STEPS};
 
 /// An I/O whose writes make progress within a limit, or fail.
 #[derive(Debug)]
@@ -118,30 +125,53 @@ pub(crate) struct Shared {
     socket: Arc<TcpStream>,
     received: Counter,
     sent: Counter,
+    /// It is new, or was full lately: how many writes more are small steps.
+    steps: u32,
 }
 
 impl Shared {
     /// Share `socket`, counting its bytes.
     pub(crate) fn new(socket: Arc<TcpStream>, received: Counter, sent: Counter) -> Self {
-        Self { socket, received, sent }
+        Self { socket, received, sent, steps: WRITE_STEPS }
     }
 
+    /// A socket that was full is filled in small steps, with a look at it before each: by itself the
+    /// kernel takes 64 KiB more than it was told to.
     fn write(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
-        attempt: impl Fn(&TcpStream) -> io::Result<usize>,
+        attempt: impl Fn(&TcpStream, usize) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.socket.poll_write_ready(cx))?;
-            match attempt(&self.socket) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            let in_steps = self.steps > 0;
+            let max = if in_steps { WRITE_STEP_BYTES } else { usize::MAX };
+            let room = || if in_steps { has_room(&self.socket) } else { Ok(()) };
+            // What clears the readiness must run inside, or a wake-up could be lost.
+            let has_room = self.socket.try_io(Interest::WRITABLE, room);
+            match has_room.and_then(|()| attempt(&self.socket, max)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.steps = WRITE_STEPS;
+                }
                 Ok(written) => {
+                    self.steps = self.steps.saturating_sub(1);
                     self.sent.inc_by(written as u64);
                     return Poll::Ready(Ok(written));
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+}
+
+/// Is less unsent in the kernel than it was told to keep (`TCP_NOTSENT_LOWAT`)? Otherwise the kernel
+/// wakes us when that is so.
+fn has_room(socket: &TcpStream) -> io::Result<()> {
+    let mut polled = [PollFd::new(socket, PollFlags::OUT)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    match retry_on_intr(|| poll(&mut polled, Some(&at_once)))? {
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ => Ok(()),
     }
 }
 
@@ -171,7 +201,8 @@ impl AsyncWrite for Shared {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.write(cx, |socket| socket.try_write(buf))
+        let some = |max| buf.get(..max).unwrap_or(buf);
+        self.get_mut().write(cx, |socket, max| socket.try_write(some(max)))
     }
 
     fn poll_write_vectored(
@@ -179,7 +210,12 @@ impl AsyncWrite for Shared {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.write(cx, |socket| socket.try_write_vectored(bufs))
+        let whole = bufs.iter().map(|buf| buf.len()).sum::<usize>();
+        let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+        self.get_mut().write(cx, |socket, max| match first.get(..max) {
+            _ if whole <= max => socket.try_write_vectored(bufs),
+            some => socket.try_write(some.unwrap_or(first)),
+        })
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -61,10 +61,15 @@ impl Drop for Node {
 
 /// The address in what the distributor logs first; the rest is read away, so that it never waits.
 pub(crate) fn address_said(stderr: impl Read + Send + 'static) -> String {
+    address_said_on(stderr, "127.0.0.1:")
+}
+
+/// Likewise, of one that listens on `host`.
+pub(crate) fn address_said_on(stderr: impl Read + Send + 'static, host: &'static str) -> String {
     let (found, address) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if let Some(at) = line.find("127.0.0.1:") {
+            if let Some(at) = line.find(host) {
                 let rest = line[at..].split(|c: char| !c.is_ascii_digit() && c != '.' && c != ':');
                 // Nobody listens any more once the first was taken.
                 let _ = found.send(rest.take(1).collect::<String>());

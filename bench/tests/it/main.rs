@@ -15,4 +15,5 @@ mod measure;
 mod media;
 mod metrics;
 mod options;
+mod slow;
 mod stop;

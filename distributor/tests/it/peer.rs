@@ -30,7 +30,11 @@ impl Peer {
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> impl Future<Output = Self> {
         let connected = soon(TcpStream::connect(address));
-        async { Self { socket: connected.await.unwrap(), rest: Vec::new() } }
+        async { Self::over(connected.await.unwrap()) }
+    }
+
+    pub(crate) fn over(socket: TcpStream) -> Self {
+        Self { socket, rest: Vec::new() }
     }
 
     /// Send these bytes as they are.

@@ -6,9 +6,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use freshet_protocol::{Backfill, ByteRange, Delivery, Held, PartHead, Placed, RangeSet, Skip};
+use freshet_protocol::{
+    Backfill, ByteRange, Delivery, Held, PartHead, Placed, RangeSet, Skip, limits::PART_BYTES_MAX,
+};
 use futures_util::stream;
 use http::header;
+use tokio::time::Instant;
 
 use super::{
     super::{
@@ -18,6 +21,7 @@ use super::{
         headers::{self, value},
         reply,
     },
+    pace::{Pace, Reach},
     plan,
 };
 use crate::hub::{Follower, Landing, Stream};
@@ -56,6 +60,7 @@ struct Parts {
     floor: u64,
     /// What is left of the part at hand.
     part: Option<ByteRange>,
+    pace: Pace,
     ended: bool,
 }
 
@@ -77,8 +82,20 @@ impl Parts {
         };
         let content_type = stream.content_type();
         let boundary = delivery::boundary();
-        let (part, ended) = (None, false);
-        Self { follower, boundary, content_type, have, edge, backfill, skip, floor, part, ended }
+        let (part, ended, pace) = (None, false, Pace::default());
+        Self {
+            follower,
+            boundary,
+            content_type,
+            have,
+            edge,
+            backfill,
+            skip,
+            floor,
+            part,
+            pace,
+            ended,
+        }
     }
 
     /// The next bytes of the body. Cancel safe.
@@ -93,9 +110,13 @@ impl Parts {
                 return Ok(None);
             }
             self.follower.mark()?;
+            self.pace.look(Instant::now());
             match self.plan() {
                 Next::Part(part) => return Ok(Some(self.begin(part))),
-                Next::Wait => self.follower.changed().await,
+                Next::Wait => {
+                    self.pace.idle();
+                    self.follower.changed().await;
+                }
                 Next::End => {
                     self.ended = true;
                     return Ok(Some(PartHead::closing(&self.boundary)));
@@ -107,6 +128,7 @@ impl Parts {
     /// Begin a part: its head.
     fn begin(&mut self, part: ByteRange) -> Bytes {
         self.part = Some(part);
+        self.pace.begin(part.len(), Instant::now());
         self.have.insert(part);
         self.edge = self.edge.max(part.end());
         let head = PartHead {
@@ -119,8 +141,9 @@ impl Parts {
 
     fn plan(&mut self) -> Next {
         let stream = Arc::clone(self.follower.stream());
-        let landing = self.landing(&stream);
-        let newer = |readable: &RangeSet| plan::newer(readable, self.edge, landing);
+        let reach = self.pace.reach();
+        let landing = self.landing(&stream, reach);
+        let newer = |readable: &RangeSet| plan::newer(readable, self.edge, reach, landing);
         if let Some(part) = stream.with_readable(|readable, _| newer(readable)) {
             return Next::Part(part);
         }
@@ -133,17 +156,17 @@ impl Parts {
     }
 
     /// Where bytes that are skipped may end; not looked for while there is nothing to skip.
-    fn landing(&self, stream: &Stream) -> Landing {
+    fn landing(&self, stream: &Stream, reach: Reach) -> Landing {
         match self.skip {
-            Skip::Join if plan::is_far(self.edge, stream.end()) => stream.landing(),
+            Skip::Join if reach.is_far(self.edge, stream.end()) => stream.landing(),
             _ => Landing::Anywhere,
         }
     }
 
     fn older(&mut self, stream: &Stream) -> Option<ByteRange> {
-        let is_live = stream.is_live();
+        let most = if stream.is_live() { self.pace.reach().part } else { PART_BYTES_MAX };
         let have = &self.have;
-        let find = |floor| stream.with_readable(|held, _| plan::older(held, have, floor, is_live));
+        let find = |floor| stream.with_readable(|held, _| plan::older(held, have, floor, most));
         let found = find(self.floor)?;
         if self.backfill == Backfill::All {
             return Some(found);

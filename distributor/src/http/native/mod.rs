@@ -11,6 +11,7 @@
 //! send the other.
 
 mod continuous;
+mod pace;
 mod plan;
 
 use std::{sync::Arc, time::Duration};

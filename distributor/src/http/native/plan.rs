@@ -7,52 +7,51 @@
 //!                 └──┘    └───────────┘              2. older ones, newest first, down to a floor
 //! ```
 
-use freshet_protocol::{ByteRange, RangeSet, limits::PART_BYTES_MAX};
+use freshet_protocol::{ByteRange, RangeSet};
 
-use crate::{
-    hub::Landing,
-    limits::{LIVE_PART_BYTES_MAX, NEWEST_JUMP_BYTES},
-};
+use super::pace::Reach;
+use crate::hub::Landing;
 
 /// The next part of what is newer than `edge`. A consumer that is far behind is moved to the newest
 /// bytes, where `landing` allows that; what it skips is older from then on.
-pub(super) fn newer(readable: &RangeSet, edge: u64, landing: Landing) -> Option<ByteRange> {
+pub(super) fn newer(
+    readable: &RangeSet,
+    edge: u64,
+    reach: Reach,
+    landing: Landing,
+) -> Option<ByteRange> {
     let run = readable.iter().next_back()?;
     let ahead = ByteRange::new(run.start().max(edge), run.end())?;
-    if !is_far(ahead.start(), ahead.end()) {
-        return Some(ahead.oldest(LIVE_PART_BYTES_MAX));
+    if !reach.is_far(ahead.start(), ahead.end()) {
+        return Some(ahead.oldest(reach.part));
     }
     let join = match landing {
-        Landing::Anywhere => return Some(ahead.newest(LIVE_PART_BYTES_MAX)),
+        Landing::Anywhere => return Some(ahead.newest(reach.part)),
         Landing::At(join) => join.filter(|&join| join > ahead.start()),
     };
     let after = join.and_then(|join| ByteRange::new(join, ahead.end())).unwrap_or(ahead);
-    Some(after.oldest(LIVE_PART_BYTES_MAX))
+    Some(after.oldest(reach.part))
 }
 
-/// Is a consumer at `edge` so far behind `end` that it is to be moved?
-pub(super) fn is_far(edge: u64, end: u64) -> bool {
-    end.saturating_sub(edge) > NEWEST_JUMP_BYTES
-}
-
-/// The next part of what is not newer: the newest bytes that are missing, at or above `floor`.
-/// While the stream is live it is small, for a new byte waits behind it.
+/// The next part of what is not newer: the newest bytes that are missing, at or above `floor`; at most
+/// `part`, for a new byte waits behind it.
 pub(super) fn older(
     readable: &RangeSet,
     have: &RangeSet,
     floor: u64,
-    is_live: bool,
+    part: u64,
 ) -> Option<ByteRange> {
-    let most = if is_live { LIVE_PART_BYTES_MAX } else { PART_BYTES_MAX };
-    let missing = readable.newest_missing(have, most)?;
+    let missing = readable.newest_missing(have, part)?;
     ByteRange::new(missing.start().max(floor), missing.end())
 }
 
 #[cfg(test)]
 mod tests {
+    use freshet_protocol::limits::PART_BYTES_MAX;
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::limits::{LIVE_PART_BYTES_MAX, NEWEST_JUMP_BYTES};
 
     fn range(start: u64, end: u64) -> ByteRange {
         ByteRange::new(start, end).unwrap()
@@ -64,6 +63,10 @@ mod tests {
 
     const PART: u64 = LIVE_PART_BYTES_MAX;
     const JUMP: u64 = NEWEST_JUMP_BYTES;
+
+    fn newer(readable: &RangeSet, edge: u64, landing: Landing) -> Option<ByteRange> {
+        super::newer(readable, edge, Reach { part: PART, jump: JUMP }, landing)
+    }
 
     #[test]
     fn a_consumer_near_the_edge_gets_everything_in_order() {
@@ -102,12 +105,15 @@ mod tests {
     #[test]
     fn older_bytes_come_newest_first_and_not_below_the_floor() {
         let (readable, have) = (set(&[(0, 2000)]), set(&[(1500, 2000)]));
-        assert_eq!(older(&readable, &have, 0, true), Some(range(0, 1500)));
-        assert_eq!(older(&readable, &have, 1400, true), Some(range(1400, 1500)));
-        assert_eq!(older(&readable, &have, 1500, true), None);
+        assert_eq!(older(&readable, &have, 0, PART), Some(range(0, 1500)));
+        assert_eq!(older(&readable, &have, 1400, PART), Some(range(1400, 1500)));
+        assert_eq!(older(&readable, &have, 1500, PART), None);
         let long = set(&[(0, 10 * PART_BYTES_MAX)]);
-        assert_eq!(older(&long, &RangeSet::new(), 0, true).unwrap().len(), PART);
-        assert_eq!(older(&long, &RangeSet::new(), 0, false).unwrap().len(), PART_BYTES_MAX);
+        assert_eq!(older(&long, &RangeSet::new(), 0, PART).unwrap().len(), PART);
+        assert_eq!(
+            older(&long, &RangeSet::new(), 0, PART_BYTES_MAX).unwrap().len(),
+            PART_BYTES_MAX
+        );
     }
 
     proptest! {
@@ -123,7 +129,7 @@ mod tests {
             let (readable, mut have) = (scaled(&runs), scaled(&had));
             let mut edge = have.end().max(edge * unit);
             while let Some(part) =
-                newer(&readable, edge, Landing::Anywhere).or_else(|| older(&readable, &have, 0, true))
+                newer(&readable, edge, Landing::Anywhere).or_else(|| older(&readable, &have, 0, PART))
             {
                 prop_assert!(readable.covers(part) && !have.overlaps(part), "{part}");
                 edge = edge.max(part.end());
