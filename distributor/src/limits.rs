@@ -101,7 +101,7 @@ pub const CONTENT_TYPE_BYTES_MAX: usize = 256;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Descriptors kept from connections, for segments, journals and directories: at most eight for
-/// each stream that is being written, so that hundreds may be. A quarter where there are few.
+/// each stream that is being written, so that hundreds may be. Half of them where there are few.
 pub const DESCRIPTORS_RESERVED: u64 = 4_096;
 
 /// How long the kernel waits on a silent connection before it asks whether the peer is there.

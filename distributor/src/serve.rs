@@ -35,6 +35,7 @@ pub(crate) async fn serve<S>(
     S: Future<Output = ()> + Send + 'static,
 {
     let mut sessions = JoinSet::new();
+    let mut failures = 0_u64;
     loop {
         tokio::select! {
             biased;
@@ -48,10 +49,18 @@ pub(crate) async fn serve<S>(
                     }
                     let guarded = guarded(session(socket), slot, metrics.connection());
                     sessions.spawn(guarded.instrument(debug_span!("session", %peer)));
+                    if failures > 0 {
+                        info!(failures, "accepting again");
+                        failures = 0;
+                    }
                 }
                 Err(error) => {
                     metrics.accept_errors.inc();
-                    warn!(%error, "accept failed");
+                    failures += 1;
+                    // Once: it may go on for long.
+                    if failures == 1 {
+                        warn!(%error, "accept failed");
+                    }
                     sleep(limits::ACCEPT_PAUSE).await;
                 }
             },
@@ -122,10 +131,10 @@ pub(crate) fn connections_max(wanted: usize) -> usize {
     wanted.min(allowed).max(1)
 }
 
-/// What connections get of `files` descriptors: all but the reserve, which is a quarter where
+/// What connections get of `files` descriptors: all but the reserve, which is half of them where
 /// there are few.
 fn share(files: u64) -> u64 {
-    files - (files / 4).min(limits::DESCRIPTORS_RESERVED)
+    files - (files / 2).min(limits::DESCRIPTORS_RESERVED)
 }
 
 #[cfg(test)]
@@ -134,8 +143,8 @@ mod tests {
 
     #[test]
     fn the_disk_keeps_its_descriptors() {
-        assert_eq!(share(64), 48);
-        assert_eq!(share(1_024), 768);
+        assert_eq!(share(64), 32);
+        assert_eq!(share(1_024), 512);
         assert_eq!(share(100_000), 100_000 - 4_096);
         assert_eq!(share(0), 0);
     }
