@@ -28,15 +28,19 @@ fn run(command: &mut Command) -> Output {
     output
 }
 
-/// A program decodes all of it and has nothing to complain of; how many pictures and sounds.
+/// All of it is decoded, by a program that has nothing to complain of; how many pictures and sounds.
+/// ffprobe, since ffmpeg would put the pictures on a grid of its own, and complain of that.
 fn decoded(file: &Path) -> (u64, u64) {
-    let all = ["-nostdin", "-v", "error", "-xerror", "-i"];
-    let output = run(Command::new("ffmpeg").args(all).arg(file).args(["-f", "null", "-"]));
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{}", file.display());
     let frames = |stream| {
-        let what = ["-count_packets", "-show_entries", "stream=nb_read_packets"];
-        let told = probe(file, &[&["-select_streams", stream], &what[..]].concat());
-        told.parse().unwrap_or(0)
+        let mut ffprobe = Command::new("ffprobe");
+        ffprobe.args(["-v", "warning", "-of", "csv=p=0", "-select_streams", stream]);
+        ffprobe.args(["-count_frames", "-show_entries", "stream=nb_read_frames"]).arg(file);
+        let output = run(&mut ffprobe);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{}", file.display());
+        let told = String::from_utf8(output.stdout).unwrap();
+        // Without such a stream it prints nothing, or an empty line.
+        let count = told.lines().map(|line| line.trim_matches(',')).find(|line| !line.is_empty());
+        count.map_or(0, |count| count.parse().unwrap())
     };
     (frames("v"), frames("a"))
 }
