@@ -85,9 +85,17 @@ impl Follower {
         if self.stream.is_deleted() { Err(ReadError::Deleted) } else { Ok(()) }
     }
 
-    /// When the chunk with the byte at `at` was captured, if it is in memory.
-    pub(crate) fn origin_time(&self, at: u64) -> Option<Stamp> {
-        self.stream.origin_time(at)
+    /// When the chunk with the byte at `at` was captured, where that is known. Waits for the disk only.
+    /// Cancel safe.
+    pub(crate) async fn origin_time(&mut self, at: u64) -> Option<Stamp> {
+        match self.stream.look(at) {
+            Look::Ring(_) => self.stream.origin_time(at),
+            Look::Disk => {
+                // What cannot be read is told when the bytes are.
+                self.with_disk(move |disk, place| disk.origin_time(place, at)).await.ok()??
+            }
+            Look::Missing | Look::End | Look::Gone(_) | Look::Deleted => None,
+        }
     }
 
     /// Bytes from `at` on, at most `max`, as they are now. Waits for the disk only. Cancel safe.
@@ -117,20 +125,29 @@ impl Follower {
     }
 
     async fn read_disk(&mut self, at: u64, max: usize) -> Result<Read, ReadError> {
+        match self.with_disk(move |disk, place| disk.read(place, at, max)).await? {
+            None => Ok(Read::Missing),
+            Some(Ok(bytes)) => Ok(Read::Bytes(bytes)),
+            Some(Err(error)) => Err(self.failed(at, error)),
+        }
+    }
+
+    /// What `work` comes to, on a thread that may wait for the disk; `None` where there is none.
+    async fn with_disk<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut DiskReader, &Place) -> T + Send + 'static,
+    ) -> Result<Option<T>, ReadError> {
         let Some(place) = self.stream.files.as_ref().map(|files| Arc::clone(&files.place)) else {
-            return Ok(Read::Missing);
+            return Ok(None);
         };
         let mut disk = std::mem::take(&mut self.disk);
-        let read = spawn_blocking(move || {
-            let read = disk.read(&place, at, max);
-            (disk, read)
+        let done = spawn_blocking(move || {
+            let done = work(&mut disk, &place);
+            (disk, done)
         });
-        let (disk, read) = read.await.map_err(|error| ReadError::Io(io::Error::other(error)))?;
+        let (disk, done) = done.await.map_err(|error| ReadError::Io(io::Error::other(error)))?;
         self.disk = disk;
-        match read {
-            Ok(bytes) => Ok(Read::Bytes(bytes)),
-            Err(error) => Err(self.failed(at, error)),
-        }
+        Ok(Some(done))
     }
 
     fn failed(&self, at: u64, error: DiskReadError) -> ReadError {

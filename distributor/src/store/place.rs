@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use freshet_protocol::{ByteRange, limits::OFFSET_END_MAX};
+use freshet_protocol::{ByteRange, Stamp, limits::OFFSET_END_MAX};
 
 use super::{
     disk::{Disk, DiskFile, read_all},
@@ -111,11 +111,7 @@ impl DiskReader {
         max: usize,
     ) -> Result<Bytes, DiskReadError> {
         let start = place.start_of(at);
-        let mut records = self.records(start, at, max);
-        if records.is_empty() {
-            self.segment = Some(Self::open(place, start, at)?);
-            records = self.records(start, at, max);
-        }
+        let records = self.find(place, at, max)?;
         let (Some((_, file, _)), Some(first), Some(last)) =
             (&self.segment, records.first(), records.last())
         else {
@@ -127,6 +123,22 @@ impl DiskReader {
         let skip = len_of(at - run.start());
         let end = bytes.len().min(skip.saturating_add(max));
         Ok(bytes.slice(skip..end))
+    }
+
+    /// When the bytes that were written with the one at `at` were captured, if that is known. Blocks.
+    pub(crate) fn origin_time(&mut self, place: &Place, at: u64) -> Option<Stamp> {
+        self.find(place, at, 1).ok()?.first()?.captured
+    }
+
+    /// The unbroken records from the one that has `at` on; none where nothing is there.
+    fn find(&mut self, place: &Place, at: u64, max: usize) -> Result<Vec<Record>, DiskReadError> {
+        let start = place.start_of(at);
+        let records = self.records(start, at, max);
+        if !records.is_empty() {
+            return Ok(records);
+        }
+        self.segment = Some(Self::open(place, start, at)?);
+        Ok(self.records(start, at, max))
     }
 
     fn open(

@@ -109,6 +109,27 @@ async fn the_capture_time_travels_with_the_bytes() {
     assert_eq!(time.to_string(), "1700000000.500000000");
 }
 
+/// Memory is gone with the process: what is read then comes from the disk.
+#[tokio::test]
+async fn the_capture_time_outlives_the_memory() {
+    let node = Node::start().await;
+    let fields = [("Content-Range", "bytes 0-2/*"), ("Origin-Time", "1700000000.5")];
+    node.send("POST", "/live/x", &fields, b"abc").await;
+    let fields = [("Content-Range", "bytes 3-5/*"), ("Origin-Time", "1700000001.25")];
+    node.send("POST", "/live/x", &fields, b"def").await;
+    let node = Node::on(node.stop().await, |_| {}).await;
+
+    let cases =
+        [("bytes */*", 6, "1700000000.500000000"), ("bytes 0-2/*", 3, "1700000001.250000000")];
+    for (have, bytes, time) in cases {
+        let reply = get(&node, "x", have).await;
+        assert_eq!(reply.field("origin-time"), Some(time));
+        let (mut consumer, mut reply) = follow(&node, "x?backfill=all", have).await;
+        parts_of(&mut consumer, &mut reply, bytes).await;
+        assert_eq!(reply.parts().0[0].0.origin_time.unwrap().to_string(), time);
+    }
+}
+
 #[tokio::test]
 async fn a_continuous_reply_goes_on_and_ends_when_nothing_is_missing() {
     let node = Node::start().await;

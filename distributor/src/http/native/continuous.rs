@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use freshet_protocol::{
-    Backfill, ByteRange, Delivery, Held, PartHead, Placed, RangeSet, Skip, limits::PART_BYTES_MAX,
+    Backfill, ByteRange, Delivery, Held, PartHead, Placed, RangeSet, Skip, Stamp,
+    limits::PART_BYTES_MAX,
 };
 use futures_util::stream;
 use http::header;
@@ -112,7 +113,10 @@ impl Parts {
             self.follower.mark()?;
             self.pace.look(Instant::now());
             match self.plan() {
-                Next::Part(part) => return Ok(Some(self.begin(part))),
+                Next::Part(part) => {
+                    let time = self.follower.origin_time(part.start()).await;
+                    return Ok(Some(self.begin(part, time)));
+                }
                 Next::Wait => {
                     self.pace.idle();
                     self.follower.changed().await;
@@ -126,7 +130,7 @@ impl Parts {
     }
 
     /// Begin a part: its head.
-    fn begin(&mut self, part: ByteRange) -> Bytes {
+    fn begin(&mut self, part: ByteRange, origin_time: Option<Stamp>) -> Bytes {
         self.part = Some(part);
         self.pace.begin(part.len(), Instant::now());
         self.have.insert(part);
@@ -134,7 +138,7 @@ impl Parts {
         let head = PartHead {
             placed: Placed { range: part, total: self.follower.stream().total() },
             content_type: self.content_type.clone(),
-            origin_time: self.follower.origin_time(part.start()),
+            origin_time,
         };
         head.encode(&self.boundary)
     }

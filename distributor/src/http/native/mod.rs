@@ -85,7 +85,7 @@ async fn one_part(
         headers::stand(response.headers_mut(), stream);
         return Ok(response);
     };
-    let time = follower.origin_time(range.start());
+    let time = follower.origin_time(range.start()).await;
     let mut response = reply::partial(delivery::counted(follower, range));
     let headers = response.headers_mut();
     headers::describe(headers, stream);
