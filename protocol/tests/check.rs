@@ -132,10 +132,12 @@ fn tests_that_report_nothing_have_not_passed() {
 }
 
 #[test]
-fn a_missing_package_is_installed_without_asking_and_alone() {
+fn missing_packages_are_installed_without_asking_and_alone() {
     let bench = Bench::new(ALL_WELL);
     let said = bench.bin.path().join("apt-said");
-    fs::remove_file(bench.bin.path().join("kill")).unwrap();
+    for missing in ["kill", "cvlc"] {
+        fs::remove_file(bench.bin.path().join(missing)).unwrap();
+    }
     bench.fake("id", "echo 1000");
     bench.fake("sudo", "shift\nexec \"$@\"");
     bench.fake("apt-get", &format!("echo \"$DEBIAN_FRONTEND $*\" >> {}", said.display()));
@@ -144,7 +146,7 @@ fn a_missing_package_is_installed_without_asking_and_alone() {
 
     assert!(passed);
     let said = fs::read_to_string(said).unwrap();
-    let expected =
-        "noninteractive -qq update\nnoninteractive -qq install -y --no-install-recommends procps\n";
+    let expected = "noninteractive -qq update\n\
+        noninteractive -qq install -y --no-install-recommends vlc-bin vlc-plugin-base procps\n";
     assert_eq!(said, expected);
 }

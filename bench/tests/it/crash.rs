@@ -31,16 +31,16 @@ const KILLS: usize = 50;
 const BYTES_PER_S: u64 = 20_000_000 / 8;
 
 /// A distributor that is killed and started again at the same address, over the same data.
-struct Relay {
-    folder: TempDir,
-    address: String,
+pub(crate) struct Relay {
+    pub(crate) folder: TempDir,
+    pub(crate) address: String,
     child: Option<Child>,
     /// All that was ever acknowledged.
     acknowledged: RangeSet,
 }
 
 impl Relay {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         // A port that was free a moment ago: the same one is needed after each kill.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
@@ -51,7 +51,7 @@ impl Relay {
         relay
     }
 
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let mut child = command("distributor");
         child.args(["--listen", &self.address, "--data"]);
         child.arg(self.folder.path().join("data")).stderr(Stdio::piped());
@@ -60,13 +60,13 @@ impl Relay {
         self.child = Some(child);
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/live/crash", self.address)
     }
 
@@ -84,7 +84,7 @@ impl Relay {
     }
 
     /// Wait until `bytes` are acknowledged.
-    fn wait_for(&mut self, bytes: u64) {
+    pub(crate) fn wait_for(&mut self, bytes: u64) {
         let started = Instant::now();
         loop {
             let held = self.held();
@@ -120,10 +120,10 @@ impl Drop for Relay {
 }
 
 /// A program that is ours to kill.
-struct Role(Option<Child>);
+pub(crate) struct Role(Option<Child>);
 
 impl Role {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         Self(Some(command.spawn().unwrap()))
     }
 
@@ -134,7 +134,7 @@ impl Role {
     }
 
     /// Wait until it ends by itself.
-    fn ended(self) -> ExitStatus {
+    pub(crate) fn ended(self) -> ExitStatus {
         let (done, ended) = mpsc::channel();
         let id = self.0.as_ref().unwrap().id();
         thread::spawn(move || {

@@ -15,5 +15,6 @@ mod measure;
 mod media;
 mod metrics;
 mod options;
+mod players;
 mod slow;
 mod stop;
