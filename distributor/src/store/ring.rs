@@ -33,6 +33,9 @@ pub(super) struct Ring {
     cost_max: usize,
     /// What all rings cost together.
     memory: Arc<AtomicUsize>,
+    /// Where the unbroken run that ends with the newest byte begins, while that is known: looking for
+    /// it walks all chunks, and appending and evicting need not.
+    run_start: Option<u64>,
     block: BytesMut,
 }
 
@@ -46,7 +49,8 @@ pub(super) struct Chunk {
 impl Ring {
     /// A ring of at most `cost_max` bytes, counted into `memory`.
     pub(super) fn new(cost_max: usize, memory: Arc<AtomicUsize>) -> Self {
-        Self { chunks: BTreeMap::new(), cost: 0, cost_max, memory, block: BytesMut::new() }
+        let (chunks, block, run_start) = (BTreeMap::new(), BytesMut::new(), None);
+        Self { chunks, cost: 0, cost_max, memory, run_start, block }
     }
 
     /// Keep `bytes` at `at`, where nothing may be kept yet; give back the copy that is now shared.
@@ -57,6 +61,9 @@ impl Ring {
         }
         self.block.extend_from_slice(bytes);
         let shared = self.block.split().freeze();
+        if self.newest_end() != Some(at) {
+            self.run_start = None;
+        }
         self.put(at, shared.clone(), time);
         shared
     }
@@ -69,6 +76,9 @@ impl Ring {
         }
         let (start, chunk) = self.chunks.pop_first()?;
         self.uncount(&chunk);
+        if self.run_start == Some(start) {
+            self.run_start = self.chunks.first_key_value().map(|(next, _)| *next);
+        }
         ByteRange::at(start, chunk.bytes.len() as u64)
     }
 
@@ -78,11 +88,17 @@ impl Ring {
             self.uncount(&chunk);
         }
         self.block = BytesMut::new();
+        self.run_start = None;
+    }
+
+    fn newest_end(&self) -> Option<u64> {
+        self.chunks.last_key_value().map(|(start, chunk)| start + chunk.bytes.len() as u64)
     }
 
     /// Let go of what is in `range`: it was not kept after all, or retention has dropped it.
     pub(super) fn remove(&mut self, range: ByteRange) {
         while let Some((start, chunk)) = self.overlapping(range) {
+            self.run_start = None;
             self.chunks.remove(&start);
             self.uncount(&chunk);
             let end = start + chunk.bytes.len() as u64;
@@ -125,7 +141,14 @@ impl Ring {
     }
 
     /// The oldest byte of the unbroken run that ends with the newest one; `None` where it is empty.
-    pub(super) fn newest_run_start(&self) -> Option<u64> {
+    pub(super) fn newest_run_start(&mut self) -> Option<u64> {
+        if self.run_start.is_none() {
+            self.run_start = self.find_run_start();
+        }
+        self.run_start
+    }
+
+    fn find_run_start(&self) -> Option<u64> {
         let mut chunks = self.chunks.iter().rev();
         let mut start = *chunks.next()?.0;
         for (&older, chunk) in chunks {
@@ -183,6 +206,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(&contents(&ring), &model);
+                prop_assert_eq!(ring.newest_run_start(), ring.find_run_start());
             }
             let expected: usize = ring.chunks.values().map(|chunk| cost(chunk.bytes.len())).sum();
             prop_assert_eq!(ring.cost, expected);
@@ -199,6 +223,7 @@ mod tests {
                 while ring.evict(usize::MAX).is_some() {}
                 prop_assert!(ring.cost <= 2000);
                 let start = ring.newest_run_start().unwrap();
+                prop_assert_eq!(Some(start), ring.find_run_start());
                 prop_assert!(ring.read(start).is_some() && ring.read(at - 1).is_some());
                 prop_assert!(start == 0 || ring.read(start - 1).is_none());
             }

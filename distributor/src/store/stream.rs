@@ -171,7 +171,7 @@ impl Stream {
 
     /// The oldest byte of the newest run in memory; the live edge where there is none.
     pub(crate) fn ring_start(&self) -> u64 {
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
         state.bytes.ring.newest_run_start().unwrap_or_else(|| state.bytes.readable.end())
     }
 
