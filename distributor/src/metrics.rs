@@ -3,13 +3,18 @@
 //! Counters are kept where the thing happens. Gauges that the hub knows anyway are set when
 //! somebody asks, from one look at it: they cannot drift.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+
+/// Upper ends of the buckets that ages are counted in: from a process beside this one to a source that
+/// catches up after an outage.
+const AGE_SECONDS: [f64; 13] =
+    [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 10.0, 60.0];
 
 /// All counters of one distributor. Cheap to clone; every clone counts in the same place.
 #[derive(Clone)]
@@ -27,6 +32,7 @@ pub(crate) struct Metrics {
     pub(crate) conflicts: Counter,
     /// Deliveries that were cut, by us, before their stream ended.
     pub(crate) cuts: Counter,
+    capture_to_ingest: Histogram,
     connections: Gauge,
     accepted: Counter,
     requests: Family<RequestLabels, Counter>,
@@ -77,7 +83,15 @@ impl Metrics {
         let mut all = Registry::with_prefix("freshet");
         let r = &mut all;
         let bytes = Some(Unit::Bytes);
+        let capture_to_ingest = Histogram::new(AGE_SECONDS);
+        r.register_with_unit(
+            "capture_to_ingest",
+            "From the capture of a chunk to its first bytes here",
+            Unit::Seconds,
+            capture_to_ingest.clone(),
+        );
         Self {
+            capture_to_ingest,
             accept_errors: new(r, "accept_errors", "Failed accepts", None),
             received: new(r, "received", "Received over all sockets", bytes.clone()),
             sent: new(r, "sent", "Sent over all sockets", bytes.clone()),
@@ -104,6 +118,11 @@ impl Metrics {
         self.accepted.inc();
         self.connections.inc();
         Connected(self.connections.clone())
+    }
+
+    /// Note how old the first bytes of a chunk were when they came in.
+    pub(crate) fn came_in(&self, age: Duration) {
+        self.capture_to_ingest.observe(age.as_secs_f64());
     }
 
     /// Count a request that was answered.
@@ -177,6 +196,7 @@ mod tests {
         metrics.request("GET", 206);
         metrics.request("BREW", 405);
         metrics.sent.inc_by(7);
+        metrics.came_in(Duration::from_millis(3));
 
         let text =
             metrics.text(Holdings { streams: 3, bytes: 9, poisoned: 1, ..Holdings::default() });
@@ -186,6 +206,8 @@ mod tests {
             "freshet_requests_total{method=\"GET\",status=\"206\"} 1\n",
             "freshet_requests_total{method=\"other\",status=\"405\"} 1\n",
             "freshet_sent_bytes_total 7\n",
+            "freshet_capture_to_ingest_seconds_bucket{le=\"0.002\"} 0\n",
+            "freshet_capture_to_ingest_seconds_bucket{le=\"0.005\"} 1\n",
             "freshet_streams 3\n",
             "freshet_held_bytes 9\n",
             "freshet_poisoned_total 1\n",

@@ -9,7 +9,7 @@
 //!
 //! The body is counted; what Content-Length says is only used to refuse early.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use freshet_protocol::{
@@ -189,13 +189,14 @@ async fn write(
     let end = if checked {
         write_checked(asked, publisher, intake, chunk, at).await?
     } else {
-        write_through(publisher, intake, chunk, at).await?
+        write_through(asked, publisher, intake, chunk, at).await?
     };
     Ok(told.or_else(|| (chunk.place == Place::Whole).then_some(end)))
 }
 
 /// Relay each frame as it comes; where the last one ended.
 async fn write_through(
+    asked: &Asked,
     publisher: &mut Publisher,
     intake: &mut Intake,
     chunk: &Chunk,
@@ -205,8 +206,12 @@ async fn write_through(
     while let Some(bytes) = next(publisher, intake).await? {
         refuse_surplus(chunk, got + bytes.len() as u64)?;
         let begun = Instant::now();
-        got += put(publisher, at + got, bytes, captured.take()).await?;
+        let first = captured.take();
+        got += put(publisher, at + got, bytes, first).await?;
         intake.waited(begun);
+        if let Some(captured) = first {
+            asked.site.metrics.came_in(Stamp::from(SystemTime::now()).since(captured));
+        }
     }
     refuse_shortage(chunk, got)?;
     Ok(at + got)

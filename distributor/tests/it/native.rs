@@ -101,6 +101,10 @@ async fn the_capture_time_travels_with_the_bytes() {
     let node = Node::start().await;
     let fields = [("Content-Range", "bytes 0-2/3"), ("Origin-Time", "1700000000.5")];
     node.send("POST", "/live/x", &fields, b"abc").await;
+    // That was in 2023: beyond the last bucket, and counted once.
+    assert_eq!(node.metric("freshet_capture_to_ingest_seconds_count").await, 1);
+    node.send("POST", "/live/y", &[], b"abc").await;
+    assert_eq!(node.metric("freshet_capture_to_ingest_seconds_count").await, 1);
     let reply = get(&node, "x", "bytes */*").await;
     assert_eq!(reply.field("origin-time"), Some("1700000000.500000000"));
     let (mut consumer, mut reply) = follow(&node, "x", "bytes */*").await;
