@@ -49,7 +49,7 @@ pub enum AccessError {
     /// A token without a character: it would be everybody's.
     #[error("the {which} token is empty")]
     Empty {
-        /// `publish` or `read`.
+        /// `publish`, `read` or `upstream`.
         which: &'static str,
     },
     /// An address that others reach, and no publish token.
@@ -131,6 +131,19 @@ fn token(
     given: Option<&Secret>,
     path: Option<&Path>,
 ) -> Result<Option<Token>, AccessError> {
+    Ok(secret(which, given, path)?.map(|text| Token::of(&text)))
+}
+
+/// The token `which`, as it is given or as its file has it.
+///
+/// # Errors
+///
+/// It is empty, or its file cannot be read.
+pub(crate) fn secret(
+    which: &'static str,
+    given: Option<&Secret>,
+    path: Option<&Path>,
+) -> Result<Option<String>, AccessError> {
     let text = match (given, path) {
         (Some(secret), _) => secret.expose().to_owned(),
         (None, Some(path)) => {
@@ -141,7 +154,7 @@ fn token(
     };
     match text.trim() {
         "" => Err(AccessError::Empty { which }),
-        text => Ok(Some(Token::of(text))),
+        text => Ok(Some(text.into())),
     }
 }
 

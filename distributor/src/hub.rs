@@ -2,7 +2,8 @@
 //! come through here.
 //!
 //! ```text
-//!   http ──▶ hub ──▶ store
+//!   http ──▶ hub ──┬───────────────▶ store
+//!                  └──▶ upstream ──▶
 //! ```
 
 use std::{io, sync::Arc, time::Duration};
@@ -15,20 +16,24 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::StoreConfig,
+    config::{StoreConfig, UpstreamConfig},
     limits::TEND_EVERY,
+    metrics::Metrics,
     store::{self, CreateError, Shared, Store},
+    upstream::Upstreams,
 };
 
 pub use crate::store::OpenError;
 pub(crate) use crate::store::{
     Follower, Landing, OriginKey, Publisher, Read, ReadError, Skip, Stream, WriteError,
 };
+pub(crate) use crate::upstream::{Asker, Hops, Unavailable};
 
 /// The streams of this distributor. A handle: clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Hub {
     store: Arc<Store>,
+    upstreams: Option<Upstreams>,
 }
 
 /// What a request says of itself before it may publish.
@@ -52,6 +57,8 @@ pub(crate) enum PublishError {
     Precondition,
     #[error("there are {max} streams already; delete one, or allow more with --streams-max")]
     TooManyStreams { max: usize },
+    #[error("the stream is pulled from another distributor: publish it where it comes from")]
+    Pulled,
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error("the data directory cannot be written")]
@@ -65,16 +72,48 @@ impl Hub {
     ///
     /// The data directory cannot be used.
     pub(crate) fn open(config: StoreConfig) -> Result<Self, OpenError> {
-        Ok(Self { store: Arc::new(Store::open(config)?) })
+        Ok(Self { store: Arc::new(Store::open(config)?), upstreams: None })
     }
 
-    /// The stream of that name, once it is recovered. Cancel safe.
+    /// The same, with upstreams to pull from; `token` is what reading there needs.
+    pub(crate) fn with_upstreams(
+        self,
+        config: UpstreamConfig,
+        token: Option<&str>,
+        metrics: &Metrics,
+    ) -> Self {
+        let upstreams = Upstreams::new(config, token, Arc::clone(&self.store), metrics.clone());
+        Self { upstreams, ..self }
+    }
+
+    /// The stream of that name, if it is here, once it is recovered. Cancel safe.
     pub(crate) async fn find(&self, name: &StreamName) -> Option<Arc<Stream>> {
         self.store.find(name).await
     }
 
-    /// The stream of that name as soon as there is one, for at most `wait`. Cancel safe.
-    pub(crate) async fn wait_for(&self, name: &StreamName, wait: Duration) -> Option<Arc<Stream>> {
+    /// The stream of that name, here or upstream, as soon as there is one within the time that
+    /// `asker` waits. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(crate) async fn obtain(
+        &self,
+        name: &StreamName,
+        asker: &Asker,
+    ) -> Result<Arc<Stream>, Unavailable> {
+        if let Some(upstreams) = &self.upstreams {
+            return upstreams.obtain(name, asker).await;
+        }
+        self.wait_for(name, asker.wait).await.ok_or(Unavailable::Missing)
+    }
+
+    /// The way of the stream's bytes to here, for another distributor that takes them.
+    pub(crate) fn via(&self, name: &StreamName) -> Option<Hops> {
+        self.upstreams.as_ref().map(|upstreams| upstreams.via(name))
+    }
+
+    async fn wait_for(&self, name: &StreamName, wait: Duration) -> Option<Arc<Stream>> {
         let found = async {
             let mut created = self.store.created();
             loop {
@@ -115,10 +154,13 @@ impl Hub {
         let (stream, created) = match found {
             Some(stream) => (stream, false),
             // A new number is written to the disk.
-            None => spawn_blocking(move || store.create(&name, content_type))
+            None => spawn_blocking(move || store.create(&name, content_type, None))
                 .await
                 .map_err(|error| PublishError::Store(io::Error::other(error)))??,
         };
+        if stream.is_pulled() {
+            return Err(PublishError::Pulled);
+        }
         stream.ready().await;
         Ok(Publisher::new(stream, claim.origin, created)?)
     }
@@ -160,6 +202,13 @@ impl Hub {
             if let Err(error) = spawn_blocking(move || store.tend()).await {
                 tracing::error!(%error, "tending the store failed");
             }
+        }
+    }
+
+    /// End all pulls once `shutdown` says so; returns when none is left.
+    pub(crate) async fn pull(&self, shutdown: CancellationToken) {
+        if let Some(upstreams) = &self.upstreams {
+            upstreams.tend(shutdown).await;
         }
     }
 

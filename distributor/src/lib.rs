@@ -18,6 +18,7 @@ mod metrics;
 mod serve;
 mod stall;
 mod store;
+mod upstream;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub use auth::AccessError;
 pub use config::{
     AccessConfig, BoundsConfig, Config, ConfigError, Durability, Secret, StoreConfig,
+    UpstreamConfig, UpstreamUrl, UpstreamUrlError,
 };
 pub use hub::OpenError;
 
@@ -38,6 +40,7 @@ pub struct Distributor {
     hub: hub::Hub,
     guard: auth::Guard,
     bounds: BoundsConfig,
+    metrics: metrics::Metrics,
 }
 
 /// Why a distributor cannot begin.
@@ -69,11 +72,16 @@ impl Distributor {
     /// One of these cannot be done.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         let guard = auth::Guard::new(&config.access, config.listen)?;
+        let upstream = config.upstream;
+        let (given, path) = (&upstream.upstream_token, &upstream.upstream_token_file);
+        let token = auth::secret("upstream", given.as_ref(), path.as_deref())?;
         let listen = |source| BindError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        let metrics = metrics::Metrics::new();
         let hub = hub::Hub::open(config.store)?;
-        Ok(Self { listener, address, hub, guard, bounds: config.bounds })
+        let hub = hub.with_upstreams(upstream, token.as_deref(), &metrics);
+        Ok(Self { listener, address, hub, guard, bounds: config.bounds, metrics })
     }
 
     /// Where it listens; the port is a real one even when 0 was asked for.
@@ -85,14 +93,14 @@ impl Distributor {
     /// Serve until `shutdown`. Then requests at hand may end, live ones are cut so that their
     /// consumers can tell, and what was acknowledged is on the disk when this returns.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listener, hub, guard, bounds, .. } = self;
+        let Self { listener, hub, guard, bounds, metrics, .. } = self;
         let slots = Arc::new(Semaphore::new(serve::connections_max(bounds.connections)));
-        let (metrics, drain) = (metrics::Metrics::new(), bounds.drain);
+        let drain = bounds.drain;
         let site = http::Site::new(hub.clone(), guard, metrics.clone(), bounds, shutdown.clone());
         let site = Arc::new(site);
         let session = |socket| http::session(socket, Arc::clone(&site));
         let serve = serve::serve(listener, &slots, &metrics, &shutdown, drain, session);
-        tokio::join!(serve, hub.tend(shutdown.clone()));
+        tokio::join!(serve, hub.tend(shutdown.clone()), hub.pull(shutdown.clone()));
         hub.settle().await;
     }
 }

@@ -123,3 +123,67 @@ const _: () = assert!(LIVE_PART_BYTES_MIN <= NEWEST_JUMP_BYTES_MIN);
 
 /// How often retention and free space are looked after.
 pub const TEND_EVERY: Duration = Duration::from_secs(5);
+
+/// Distributors that a request may have come through. Any sound tree of them is less deep.
+pub const HOPS_MAX: usize = 16;
+
+/// Pause after the first round of questions upstream that brought nothing: a process that is started
+/// again is there after that.
+pub const UPSTREAM_PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// The longest such pause: how late a viewer may have it that an upstream is back.
+pub const UPSTREAM_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Rounds in a row after which another incarnation is taken although some upstream that may have ours
+/// cannot be asked: some three seconds.
+pub const UPSTREAM_PATIENCE_ROUNDS: u32 = 5;
+
+/// How long it is remembered that nobody upstream has a stream, or could tell: those who ask for what
+/// is not there cost one round of questions in that time.
+pub const UPSTREAM_NEGATIVE: Duration = Duration::from_secs(1);
+
+/// How long a connection upstream may take to come about: three round trips around the world, and a
+/// lost packet.
+pub const UPSTREAM_CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// How long the head of a reply from upstream may take, beyond what it was asked to wait. Longer than
+/// a distributor between takes to find out itself.
+pub const UPSTREAM_HEAD_MAX: Duration = Duration::from_secs(10);
+
+/// How long a request waits for the first word from upstream, where it does not say itself.
+pub const SUPPLY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The same for a request of another distributor: two that ask each other at the same moment find
+/// out that neither has it, and go on elsewhere.
+pub const SUPPLY_WAIT_OF_NODE: Duration = Duration::from_secs(1);
+
+/// How long one of several upstreams is asked to wait for a stream to begin: the others come late by
+/// no more.
+pub const UPSTREAM_WAIT_SLICE: Duration = Duration::from_secs(2);
+
+/// The same where there is only one.
+pub const UPSTREAM_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// A delivery from upstream that lasted so long has served well, and its cut is not its fault.
+pub const SERVED_WELL: Duration = Duration::from_secs(1);
+
+/// Silence from upstream after which all of them are asked whether there is more to be had.
+pub const UPSTREAM_SILENCE_MIN: Duration = Duration::from_secs(5);
+
+/// The longest time between such questions while the silence lasts.
+pub const UPSTREAM_SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// How often a pull looks whether anybody follows it, and which bytes they wait for.
+pub const VIEWERS_EVERY: Duration = Duration::from_millis(250);
+
+/// Shortest time that a pull goes on without viewers: between the answer to a request and the first
+/// byte that is taken of it.
+pub const LINGER_MIN: Duration = Duration::from_secs(1);
+
+/// Shortest time between two places from which older bytes are asked for, when viewers want others.
+pub const SEEK_EVERY: Duration = Duration::from_secs(1);
+
+/// Bytes that a viewer may be ahead of older bytes as they come, and still wait for them where it is.
+pub const SEEK_BYTES_MIN: u64 = 4 << 20;
+
+const _: () = assert!(SUPPLY_WAIT_OF_NODE.as_nanos() < SUPPLY_WAIT_MAX.as_nanos());

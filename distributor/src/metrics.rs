@@ -33,6 +33,15 @@ pub(crate) struct Metrics {
     /// Deliveries that were cut, by us, before their stream ended.
     pub(crate) cuts: Counter,
     capture_to_ingest: Histogram,
+    /// Questions put to other distributors.
+    pub(crate) upstream_requests: Counter,
+    /// Those that brought no stream, and deliveries that were cut.
+    pub(crate) upstream_errors: Counter,
+    /// Streams that went on from another distributor than before.
+    pub(crate) failovers: Counter,
+    /// Bytes of streams that came from other distributors.
+    pub(crate) pulled: Counter,
+    pulls: Gauge,
     connections: Gauge,
     accepted: Counter,
     requests: Family<RequestLabels, Counter>,
@@ -73,9 +82,9 @@ pub(crate) struct Holdings {
     pub(crate) poisoned: u64,
 }
 
-/// Counts one open connection until dropped.
+/// Counts one thing that is open until dropped.
 #[derive(Debug)]
-pub(crate) struct Connected(Gauge);
+pub(crate) struct Counted(Gauge);
 
 impl Metrics {
     /// Everything at zero.
@@ -98,6 +107,16 @@ impl Metrics {
             stalled: new(r, "stalled_writes", "Connections cut: no byte taken for too long", None),
             conflicts: new(r, "conflicts", "Chunks refused: they differ from what is held", None),
             cuts: new(r, "cut_deliveries", "Deliveries cut before their stream ended", None),
+            upstream_requests: new(r, "upstream_requests", "Questions put upstream", None),
+            upstream_errors: new(r, "upstream_errors", "Failures and cuts upstream", None),
+            failovers: new(
+                r,
+                "upstream_failovers",
+                "Pulls that went on from another upstream",
+                None,
+            ),
+            pulled: new(r, "pulled", "Came from upstream", bytes.clone()),
+            pulls: new(r, "pulls", "Streams asked for upstream now", None),
             connections: new(r, "connections", "Connections open now", None),
             accepted: new(r, "connections_accepted", "Connections accepted", None),
             requests: new(r, "requests", "Requests answered", None),
@@ -114,10 +133,16 @@ impl Metrics {
     }
 
     /// Count a connection for as long as the result lives.
-    pub(crate) fn connection(&self) -> Connected {
+    pub(crate) fn connection(&self) -> Counted {
         self.accepted.inc();
         self.connections.inc();
-        Connected(self.connections.clone())
+        Counted(self.connections.clone())
+    }
+
+    /// Count a stream that is asked for upstream for as long as the result lives.
+    pub(crate) fn pull(&self) -> Counted {
+        self.pulls.inc();
+        Counted(self.pulls.clone())
     }
 
     /// Note how old the first bytes of a chunk were when they came in.
@@ -173,7 +198,7 @@ fn known(method: &str) -> &'static str {
     ours.into_iter().find(|one| *one == method).unwrap_or("other")
 }
 
-impl Drop for Connected {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

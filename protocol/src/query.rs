@@ -6,7 +6,8 @@ use std::{fmt::Write, str::FromStr};
 /// key with a value that means nothing is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Delivery {
-    /// `from=`: where a plain reply begins.
+    /// `from=`: where a plain reply begins; in a continuous native one, where older bytes begin, which
+    /// then come in order.
     pub from: From,
     /// `behind=`: what happens to a plain consumer that is slower than the stream.
     pub behind: Behind,

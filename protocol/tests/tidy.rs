@@ -30,12 +30,13 @@ const CRATES: [(&str, &[&str]); 6] = [
 ];
 
 /// The distributor's modules from top to bottom: each may use those of lower layers only.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["lib", "main"],
     &["serve"],
     &["doors", "http"],
     &["auth", "stall", "tls"],
     &["hub"],
+    &["upstream"],
     &["fabric", "lease", "store"],
     &["join"],
     &["config", "metrics"],

@@ -108,6 +108,18 @@ mod tests {
     }
 
     #[test]
+    fn a_list_has_commas_in_the_file_and_is_replaced_by_the_command_line() {
+        let text = "upstream = \"http://a:1,http://b:2\"\n";
+        let hosts = |args: &[&str]| -> Vec<String> {
+            let config = load(text, args).unwrap();
+            config.upstream.upstream.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(hosts(&[]), ["http://a:1", "http://b:2"]);
+        let typed = ["--upstream", "http://c:3", "--upstream", "http://d:4"];
+        assert_eq!(hosts(&typed), ["http://c:3", "http://d:4"]);
+    }
+
+    #[test]
     fn what_is_no_setting_is_refused() {
         assert!(
             matches!(load("lisen = \"x\"", &[]), Err(ConfigError::Unknown { key, .. }) if key == "lisen")

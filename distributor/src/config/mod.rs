@@ -8,6 +8,7 @@
 //! that the two cannot differ, and a key that is no option is refused.
 
 mod file;
+mod target;
 mod units;
 
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
@@ -15,6 +16,7 @@ use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time
 use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum, builder::Resettable};
 
 pub use file::ConfigError;
+pub use target::{UpstreamUrl, UpstreamUrlError};
 use units::{bytes, duration};
 
 /// Takes live streams in, keeps them, and answers each consumer with the newest bytes it lacks.
@@ -33,6 +35,9 @@ pub struct Config {
     /// Who may publish, who may read.
     #[command(flatten)]
     pub access: AccessConfig,
+    /// Whom to ask for streams that are not here.
+    #[command(flatten)]
+    pub upstream: UpstreamConfig,
     /// What one peer may cost.
     #[command(flatten)]
     pub bounds: BoundsConfig,
@@ -89,6 +94,13 @@ pub struct StoreConfig {
     pub seed: Option<u64>,
 }
 
+impl StoreConfig {
+    /// Is every byte kept that is taken in, for as long as there is room?
+    pub(crate) fn keeps_everything(&self) -> bool {
+        self.data.is_some() && self.retain_bytes.is_none() && self.retain_age.is_none()
+    }
+}
+
 /// What an acknowledgement means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Durability {
@@ -117,6 +129,26 @@ pub struct AccessConfig {
     /// File whose first line is that token.
     #[arg(long, env = "FRESHET_READ_TOKEN_FILE", value_name = "FILE")]
     pub read_token_file: Option<PathBuf>,
+}
+
+/// Whom to ask for streams that are not here.
+#[derive(Clone, Debug, Args)]
+pub struct UpstreamConfig {
+    /// Another distributor (http://HOST:PORT) that streams are pulled from when somebody asks for
+    /// them here; repeatable, in order of preference. In the environment and in a file: a list with
+    /// commas.
+    #[arg(long, env = "FRESHET_UPSTREAM", value_delimiter = ',', value_name = "URL")]
+    pub upstream: Vec<UpstreamUrl>,
+    /// How long a stream is still pulled when nobody follows it any more.
+    #[arg(long, env = "FRESHET_UPSTREAM_LINGER", value_parser = duration, default_value = "30s", value_name = "DURATION")]
+    pub upstream_linger: Duration,
+    /// Token that reading upstream needs.
+    #[arg(long, env = "FRESHET_UPSTREAM_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(conflicts_with = "upstream_token_file")]
+    pub upstream_token: Option<Secret>,
+    /// File whose first line is that token.
+    #[arg(long, env = "FRESHET_UPSTREAM_TOKEN_FILE", value_name = "FILE")]
+    pub upstream_token_file: Option<PathBuf>,
 }
 
 /// What one peer may cost.
@@ -197,8 +229,13 @@ impl Config {
         let typed = Self::try_parse_from(&args)?;
         let Some(path) = &typed.config else { return Ok(typed) };
         let from_file = file::arguments(path)?;
-        let (name, typed) = args.split_at(args.len().min(1));
-        Ok(Self::try_parse_from([name, &from_file, typed].concat())?)
+        let (name, rest) = args.split_at(args.len().min(1));
+        let mut config = Self::try_parse_from([name, &from_file, rest].concat())?;
+        // What is repeatable is replaced like everything else, not added to.
+        if !typed.upstream.upstream.is_empty() {
+            config.upstream.upstream = typed.upstream.upstream;
+        }
+        Ok(config)
     }
 }
 

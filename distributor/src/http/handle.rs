@@ -3,8 +3,8 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use freshet_protocol::{
-    Delivery, Route, StreamName,
-    field::{REPR_DIGEST, UPLOAD_LIMIT, WANT_REPR_DIGEST},
+    Delivery, Role, Route, StreamName,
+    field::{CONNECTION_TYPE, REPR_DIGEST, UPLOAD_LIMIT, WANT_REPR_DIGEST},
 };
 use http::{HeaderValue, Method, header};
 
@@ -18,7 +18,11 @@ use super::{
     native, plain, range,
     reply::{self, Refusal},
 };
-use crate::{auth::Access, hub::Stream, metrics::Holdings};
+use crate::{
+    auth::Access,
+    hub::{Asker, Hops, Stream, Unavailable},
+    metrics::Holdings,
+};
 
 const OF_STREAM: &str = "GET, HEAD, OPTIONS, POST, PUT, DELETE";
 const OF_PAGE: &str = "GET, HEAD, OPTIONS";
@@ -140,7 +144,8 @@ async fn stream(
         Method::POST | Method::PUT => Box::pin(ingest::take(asked, name, intake)).await,
         Method::DELETE => delete(asked, name).await,
         Method::OPTIONS => {
-            let stream = find(asked, name).await?;
+            let absent = || Refusal::NoStream { name: name.clone() };
+            let stream = asked.site.hub.find(name).await.ok_or_else(absent)?;
             let mut response = reply::no_content();
             headers::stand(response.headers_mut(), &stream);
             shake(asked, &mut response);
@@ -154,6 +159,7 @@ async fn stream(
                 None => get(asked, &stream).await?,
             };
             prove(asked, &stream, &mut response).await;
+            trace(asked, name, &mut response);
             Ok(response)
         }
         _ => Err(Refusal::Method { method: asked.head.method.clone(), allow: OF_STREAM }),
@@ -162,15 +168,35 @@ async fn stream(
 
 /// The stream, now or as soon as it begins within the time that the request waits.
 async fn find(asked: &Asked, name: &StreamName) -> Result<Arc<Stream>, Refusal> {
-    let hub = &asked.site.hub;
-    let found = match asked.wait() {
-        None => hub.find(name).await,
-        Some(wait) => tokio::select! {
-            () = asked.site.shutdown.cancelled() => return Err(Refusal::Stopping),
-            found = hub.wait_for(name, wait) => found,
-        },
+    let headers = &asked.head.headers;
+    let asker = Asker {
+        hops: Hops::parse(&fields::all(headers, &header::VIA)),
+        is_node: is_node(asked),
+        wait: asked.wait().unwrap_or_default(),
     };
-    found.ok_or_else(|| Refusal::NoStream { name: name.clone() })
+    let found = tokio::select! {
+        () = asked.site.shutdown.cancelled() => return Err(Refusal::Stopping),
+        found = asked.site.hub.obtain(name, &asker) => found,
+    };
+    found.map_err(|error| match error {
+        Unavailable::Missing => Refusal::NoStream { name: name.clone() },
+        error => error.into(),
+    })
+}
+
+/// Does another distributor ask, to give the stream on?
+fn is_node(asked: &Asked) -> bool {
+    let claimed = asked.head.headers.get(CONNECTION_TYPE).map(HeaderValue::to_str);
+    matches!(claimed, Some(Ok(text)) if text.parse() == Ok(Role::Distributor))
+}
+
+/// Another distributor learns the way of the bytes, so that it does not ask those who ask it.
+fn trace(asked: &Asked, name: &StreamName, response: &mut Response) {
+    if is_node(asked)
+        && let Some(via) = asked.site.hub.via(name)
+    {
+        response.headers_mut().insert(header::VIA, value(via));
+    }
 }
 
 /// The explicit handshake.

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::hub::Stream;
 
 /// Fields that a page of another origin may look at.
-const EXPOSED: &str = "Accept-Ranges, Allow, Content-Range, ETag, Location, Origin-Time, \
+const EXPOSED: &str = "Accept-Ranges, Allow, Content-Range, ETag, Have, Location, Origin-Time, \
                        Repr-Digest, Retained-From, Retry-After, Stream-Join, Stream-Time, \
                        Upload-Limit";
 

@@ -76,9 +76,7 @@ fn begin(stream: &Stream, from: From) -> Result<Join, Refusal> {
         return Ok(stream.join());
     }
     let retained_from = stream.retained_from();
-    let (first, end) = stream.with_readable(|readable, _| {
-        (readable.iter().next().map_or(retained_from, ByteRange::start), readable.end())
-    });
+    let (first, end) = (stream.first(), stream.end());
     let at = match from {
         From::Live | From::Start => first,
         From::Offset(offset) if offset > end => return Err(RangeRefused::beyond(end).into()),
@@ -190,6 +188,9 @@ impl InOrder {
     async fn wait(&mut self) -> Result<(), Cut> {
         let at = self.at;
         let is_hole = at < self.follower.stream().end();
+        if is_hole {
+            self.follower.stream().want(at);
+        }
         let Some(waited) = self.gap_wait.filter(|_| is_hole) else {
             self.hole = None;
             self.follower.changed().await;

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     auth::Denied,
-    hub::{PublishError, Stream, WriteError},
+    hub::{PublishError, Stream, Unavailable, WriteError},
     limits,
 };
 
@@ -45,6 +45,8 @@ pub(super) enum Refusal {
     #[error(transparent)]
     Range(#[from] RangeRefused),
     #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error(transparent)]
     Publish(#[from] PublishError),
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -69,6 +71,11 @@ impl Refusal {
             Self::Denied(Denied::Wrong) => StatusCode::FORBIDDEN,
             Self::Precondition { .. } => StatusCode::PRECONDITION_FAILED,
             Self::Range(_) => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::Unavailable(Unavailable::Missing) => StatusCode::NOT_FOUND,
+            Self::Unavailable(Unavailable::Loop) => StatusCode::LOOP_DETECTED,
+            Self::Unavailable(Unavailable::Away | Unavailable::TooMany { .. }) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Publish(error) => status_of_publish(error),
             Self::Write(error) => status_of_write(error),
             Self::Intake(error) => status_of_intake(error),
@@ -150,6 +157,7 @@ fn status_of_unclean(unclean: &Unclean) -> StatusCode {
 fn status_of_publish(error: &PublishError) -> StatusCode {
     match error {
         PublishError::Precondition => StatusCode::PRECONDITION_FAILED,
+        PublishError::Pulled => StatusCode::CONFLICT,
         PublishError::TooManyStreams { .. } => StatusCode::SERVICE_UNAVAILABLE,
         PublishError::Write(error) => status_of_write(error),
         PublishError::Store(error) => status_of_disk(error),

@@ -115,11 +115,16 @@ impl Holdings {
         if self.written.contains(at) { Look::Disk } else { Look::Missing }
     }
 
-    pub(super) fn admit(&self, range: ByteRange, config: &StoreConfig) -> Result<(), WriteError> {
+    pub(super) fn admit(
+        &self,
+        range: ByteRange,
+        gap_bytes_max: u64,
+        config: &StoreConfig,
+    ) -> Result<(), WriteError> {
         if let Some(total) = self.total.filter(|&total| total < range.end()) {
             return Err(WriteError::PastEnd { total, at: range.start().max(total) });
         }
-        let (end, max) = (self.readable.end(), config.gap_bytes_max);
+        let (end, max) = (self.readable.end(), gap_bytes_max);
         if range.start() > end.saturating_add(max) {
             return Err(WriteError::Gap { at: range.start(), end, max });
         }

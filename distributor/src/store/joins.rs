@@ -129,6 +129,11 @@ impl Stream {
         }
     }
 
+    /// Is the header known, or is it known that there is none to be found?
+    pub(crate) fn can_be_joined(&self) -> bool {
+        lock(&self.joins.known).scanner.is_ready()
+    }
+
     /// Where skipped bytes may end.
     pub(crate) fn landing(&self) -> Landing {
         let end = self.end();

@@ -21,6 +21,8 @@ pub(crate) enum OriginKey {
     /// A number that no other request has. Its lease ends with the request: nobody could ever come
     /// back as the same origin.
     Request(u64),
+    /// A distributor that the stream is pulled from. Nobody else ever publishes to such a stream.
+    Upstream,
 }
 
 /// Proof of a claim: which one it was, and the token that tells when a newer one took over.
@@ -96,7 +98,7 @@ impl Lease {
         }
         match holder.key {
             OriginKey::Named(_) => holder.posting = false,
-            OriginKey::Request(_) => self.holder = None,
+            OriginKey::Request(_) | OriginKey::Upstream => self.holder = None,
         }
     }
 

@@ -39,6 +39,9 @@ pub(crate) struct Manifest {
     /// First offset that retention keeps.
     #[serde(default)]
     pub(crate) retained_from: u64,
+    /// Was it pulled from another distributor, which gave it its incarnation?
+    #[serde(default)]
+    pub(crate) pulled: bool,
 }
 
 /// Why no manifest could be read.
@@ -61,7 +64,7 @@ impl Manifest {
         segment_bytes: u64,
         created: Stamp,
     ) -> Self {
-        let (content_type, total, retained_from) = (None, None, 0);
+        let (content_type, total, retained_from, pulled) = (None, None, 0, false);
         let format = FORMAT;
         Self {
             format,
@@ -74,6 +77,7 @@ impl Manifest {
             content_type,
             total,
             retained_from,
+            pulled,
         }
     }
 

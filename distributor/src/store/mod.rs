@@ -23,6 +23,7 @@ mod limits;
 mod manifest;
 mod place;
 mod publisher;
+mod pulled;
 mod recovery;
 mod retention;
 mod ring;
@@ -164,7 +165,8 @@ impl Store {
         Some(stream)
     }
 
-    /// The stream of that name, made if it is missing; whether it was.
+    /// The stream of that name, made if it is missing; whether it was. One that is pulled has the
+    /// incarnation of where it comes from.
     ///
     /// # Errors
     ///
@@ -173,6 +175,7 @@ impl Store {
         &self,
         name: &StreamName,
         content_type: Option<String>,
+        pulled: Option<ETag>,
     ) -> Result<(Arc<Stream>, bool), CreateError> {
         // Held throughout: two that create at once get one stream.
         let mut identity = lock(&self.identity);
@@ -186,7 +189,10 @@ impl Store {
                 return Err(CreateError::TooMany { max });
             }
         }
-        let manifest = self.manifest(&mut identity, name, content_type)?;
+        let mut manifest = self.manifest(&mut identity, name, content_type)?;
+        if let Some(etag) = pulled {
+            (manifest.etag, manifest.pulled) = (etag, true);
+        }
         let stream = self.stream(manifest);
         stream.begin();
         lock(&self.shared.streams).insert(name.clone(), Arc::clone(&stream));

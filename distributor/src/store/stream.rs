@@ -32,6 +32,7 @@ use super::{
     lock,
     manifest::Manifest,
     place::Place,
+    pulled::Pulled,
     recovery::Recovered,
     ring::Ring,
     segment::Segments,
@@ -45,6 +46,7 @@ pub(crate) struct Stream {
     name: StreamName,
     etag: ETag,
     created: Stamp,
+    pub(super) pulled: Pulled,
     pub(super) shared: Arc<Shared>,
     state: Mutex<State>,
     pub(super) changed: watch::Sender<()>,
@@ -99,6 +101,7 @@ impl Stream {
             name: manifest.name.clone(),
             etag: manifest.etag.clone(),
             created: manifest.created,
+            pulled: Pulled::new(manifest.pulled),
             files: place.map(files),
             shared,
             state: Mutex::new(state),
@@ -232,7 +235,7 @@ impl Stream {
     /// May `range` be written, by all that can be known before its bytes are here?
     pub(super) fn admit(&self, range: ByteRange, total: Option<u64>) -> Result<(), WriteError> {
         let state = lock(&self.state);
-        state.bytes.admit(range, &self.shared.config)?;
+        state.bytes.admit(range, self.gap_bytes_max(), &self.shared.config)?;
         match total {
             Some(total) => state.bytes.admit_total(total.max(range.end()), total),
             None => Ok(()),
@@ -262,7 +265,7 @@ impl Stream {
             if !state.lease.touch(grant, now.0) {
                 return Err(WriteError::Superseded);
             }
-            state.bytes.admit(range, &self.shared.config)?;
+            state.bytes.admit(range, self.gap_bytes_max(), &self.shared.config)?;
             state.updated = Some(now.1);
             let acknowledge = self.shared.config.durability == Durability::Memory;
             let pieces =
@@ -335,7 +338,7 @@ impl Stream {
     }
 
     /// Let go of everything below `from`; true where that is more than before.
-    pub(super) fn retain_from(&self, from: u64) -> bool {
+    pub(crate) fn retain_from(&self, from: u64) -> bool {
         let mut state = lock(&self.state);
         if from <= state.bytes.retained_from {
             return false;

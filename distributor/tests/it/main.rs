@@ -21,3 +21,4 @@ mod publish;
 mod range;
 mod resume;
 mod slow;
+mod upstream;

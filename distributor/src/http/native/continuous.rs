@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use freshet_protocol::{
-    Backfill, ByteRange, Delivery, Held, PartHead, Placed, RangeSet, Skip, Stamp,
-    limits::PART_BYTES_MAX,
+    Backfill, ByteRange, Delivery, From, Held, PartHead, Placed, RangeSet, Skip, Stamp,
+    field::HAVE, limits::PART_BYTES_MAX,
 };
 use futures_util::stream;
 use http::header;
@@ -43,6 +43,8 @@ pub(super) fn deliver(
     let mut response = reply::partial(Body::open(Box::pin(frames)));
     headers::describe(response.headers_mut(), stream);
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    // Content-Range is for the parts.
+    response.headers_mut().insert(HAVE, value(stream.held()));
     response
 }
 
@@ -59,6 +61,8 @@ struct Parts {
     skip: Skip,
     /// Nothing below is sent.
     floor: u64,
+    /// In order: where older bytes begin. Else they come newest first.
+    in_order_from: Option<u64>,
     /// What is left of the part at hand.
     part: Option<ByteRange>,
     pace: Pace,
@@ -81,21 +85,24 @@ impl Parts {
             Backfill::Ring => (have.end(), stream.ring_start()),
             Backfill::All => (have.end(), 0),
         };
-        let content_type = stream.content_type();
-        let boundary = delivery::boundary();
-        let (part, ended, pace) = (None, false, Pace::default());
+        let in_order_from = match delivery.from {
+            From::Live => None,
+            From::Start => Some(0),
+            From::Offset(offset) => Some(offset),
+        };
         Self {
+            content_type: stream.content_type(),
+            boundary: delivery::boundary(),
             follower,
-            boundary,
-            content_type,
             have,
             edge,
             backfill,
             skip,
             floor,
-            part,
-            pace,
-            ended,
+            in_order_from,
+            part: None,
+            pace: Pace::default(),
+            ended: false,
         }
     }
 
@@ -170,7 +177,12 @@ impl Parts {
     fn older(&mut self, stream: &Stream) -> Option<ByteRange> {
         let most = if stream.is_live() { self.pace.reach().part } else { PART_BYTES_MAX };
         let have = &self.have;
-        let find = |floor| stream.with_readable(|held, _| plan::older(held, have, floor, most));
+        let find = |floor| {
+            stream.with_readable(|held, _| match self.in_order_from {
+                Some(from) => plan::older_in_order(held, have, from, floor, most),
+                None => plan::older(held, have, floor, most),
+            })
+        };
         let found = find(self.floor)?;
         if self.backfill == Backfill::All {
             return Some(found);

@@ -7,7 +7,7 @@
 //!                 └──┘    └───────────┘              2. older ones, newest first, down to a floor
 //! ```
 
-use freshet_protocol::{ByteRange, RangeSet};
+use freshet_protocol::{ByteRange, RangeSet, limits::OFFSET_END_MAX};
 
 use super::pace::Reach;
 use crate::hub::Landing;
@@ -43,6 +43,23 @@ pub(super) fn older(
 ) -> Option<ByteRange> {
     let missing = readable.newest_missing(have, part)?;
     ByteRange::new(missing.start().max(floor), missing.end())
+}
+
+/// The same in order: the oldest bytes that are missing from `from` on, then those before it, for
+/// one that passes them on to others who want them in order.
+pub(super) fn older_in_order(
+    readable: &RangeSet,
+    have: &RangeSet,
+    from: u64,
+    floor: u64,
+    part: u64,
+) -> Option<ByteRange> {
+    let oldest = |from: u64| {
+        let rest = readable.within(ByteRange::new(from, OFFSET_END_MAX)?);
+        rest.iter().find_map(|run| have.missing(run).iter().next())
+    };
+    let missing = oldest(from.max(floor)).or_else(|| oldest(floor))?;
+    Some(missing.oldest(part))
 }
 
 #[cfg(test)]
@@ -116,11 +133,24 @@ mod tests {
         );
     }
 
+    #[test]
+    fn in_order_older_bytes_come_from_the_place_asked_for_and_then_from_the_floor() {
+        let (readable, have) = (set(&[(0, 2000), (3000, 4000)]), set(&[(1500, 3500)]));
+        let next = |from, floor| older_in_order(&readable, &have, from, floor, PART);
+        assert_eq!(next(0, 0), Some(range(0, 1500)));
+        assert_eq!(next(700, 0), Some(range(700, 1500)));
+        assert_eq!(next(1600, 0), Some(range(3500, 4000)));
+        assert_eq!(next(4000, 200), Some(range(200, 1500)));
+        assert_eq!(next(0, 3800), Some(range(3800, 4000)));
+        assert_eq!(next(0, 4000), None);
+    }
+
     proptest! {
         /// Whatever a consumer has and wherever it stands, it gets each byte once and misses none.
         #[test]
         fn every_byte_is_sent_once(
             runs in vec((0..40u64, 1..10u64), 1..6), had in vec((0..40u64, 1..10u64), 0..4), edge in 0..50u64,
+            in_order in any::<bool>(),
         ) {
             let unit = PART / 3;
             let scaled = |runs: &[(u64, u64)]| -> RangeSet {
@@ -128,9 +158,12 @@ mod tests {
             };
             let (readable, mut have) = (scaled(&runs), scaled(&had));
             let mut edge = have.end().max(edge * unit);
-            while let Some(part) =
-                newer(&readable, edge, Landing::Anywhere).or_else(|| older(&readable, &have, 0, PART))
-            {
+            let from = edge;
+            let old = |have: &RangeSet| match in_order {
+                true => older_in_order(&readable, have, from, 0, PART),
+                false => older(&readable, have, 0, PART),
+            };
+            while let Some(part) = newer(&readable, edge, Landing::Anywhere).or_else(|| old(&have)) {
                 prop_assert!(readable.covers(part) && !have.overlaps(part), "{part}");
                 edge = edge.max(part.end());
                 have.insert(part);

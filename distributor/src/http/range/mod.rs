@@ -85,7 +85,7 @@ fn look(stream: &Stream, wanted: &Wanted) -> Result<Answer, RangeError> {
 
 /// What `wanted` comes to, now or within the time that the request is willing to wait.
 async fn settle(asked: &Asked, stream: &Arc<Stream>, wanted: &Wanted) -> Result<Answer, Refusal> {
-    let deadline = Instant::now() + asked.wait().unwrap_or(Duration::ZERO);
+    let begun = Instant::now();
     let mut follower: Option<Follower> = None;
     loop {
         // Marked as seen before the look: what changes in between ends the wait.
@@ -97,18 +97,29 @@ async fn settle(asked: &Asked, stream: &Arc<Stream>, wanted: &Wanted) -> Result<
             Err(why) => why,
         };
         let refused = Refusal::Range(RangeRefused { length: length(stream), why: why.clone() });
-        if !why.may_pass() || asked.wait().is_none() || stream.is_whole() {
+        let Some(wait) = patience(asked, stream, &why).filter(|_| !stream.is_whole()) else {
             return Err(refused);
-        }
+        };
         let Some(follower) = &mut follower else {
             follower = Some(asked.site.hub.follow(stream));
             continue;
         };
         tokio::select! {
             () = asked.site.shutdown.cancelled() => return Err(Refusal::Stopping),
-            waited = timeout_at(deadline, follower.changed()) => waited.map_err(|_| refused)?,
+            waited = timeout_at(begun + wait, follower.changed()) => waited.map_err(|_| refused)?,
         }
     }
+}
+
+/// How long a request waits that cannot be answered: as long as it says, and where its bytes are on
+/// their way from upstream, as long as for any other hole.
+fn patience(asked: &Asked, stream: &Stream, why: &RangeError) -> Option<Duration> {
+    if let RangeError::Hole { at } = *why {
+        stream.want(at);
+    }
+    let is_coming = matches!(why, RangeError::Hole { .. }) && stream.is_being_filled();
+    let own = asked.wait().filter(|_| why.may_pass());
+    own.or_else(|| is_coming.then_some(asked.site.bounds.gap_wait))
 }
 
 fn single(asked: &Asked, stream: &Arc<Stream>, range: ByteRange) -> Response {

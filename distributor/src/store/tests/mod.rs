@@ -65,7 +65,7 @@ impl Rig {
             None => {
                 let failed =
                     |error: super::CreateError| WriteError::Disk { reason: error.to_string() };
-                self.store().create(&name, None).map_err(failed)?
+                self.store().create(&name, None, None).map_err(failed)?
             }
         };
         Publisher::new(stream, OriginKey::Named("o".into()), created)
