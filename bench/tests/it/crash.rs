@@ -34,6 +34,7 @@ const BYTES_PER_S: u64 = 20_000_000 / 8;
 pub(crate) struct Relay {
     pub(crate) folder: TempDir,
     pub(crate) address: String,
+    upstream: Option<String>,
     child: Option<Child>,
     /// All that was ever acknowledged.
     acknowledged: RangeSet,
@@ -41,12 +42,19 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) fn start() -> Self {
+        Self::below(None)
+    }
+
+    /// One that pulls from another.
+    pub(crate) fn below(upstream: Option<&Self>) -> Self {
         // A port that was free a moment ago: the same one is needed after each kill.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
         drop(free);
         let folder = TempDir::new().unwrap();
-        let mut relay = Self { folder, address, child: None, acknowledged: RangeSet::new() };
+        let upstream = upstream.map(|relay| format!("http://{}", relay.address));
+        let acknowledged = RangeSet::new();
+        let mut relay = Self { folder, address, upstream, child: None, acknowledged };
         relay.restart();
         relay
     }
@@ -55,6 +63,7 @@ impl Relay {
         let mut child = command("distributor");
         child.args(["--listen", &self.address, "--data"]);
         child.arg(self.folder.path().join("data")).stderr(Stdio::piped());
+        child.args(self.upstream.iter().flat_map(|url| ["--upstream", url]));
         let mut child = child.spawn().unwrap();
         assert_eq!(address_said(child.stderr.take().unwrap()), self.address);
         self.child = Some(child);
@@ -71,7 +80,7 @@ impl Relay {
     }
 
     /// What a HEAD says is held. Whatever was acknowledged before has to be in it.
-    fn held(&mut self) -> Held {
+    pub(crate) fn held(&mut self) -> Held {
         let Some(head) = ask(&self.address, "HEAD /live/crash", "") else {
             return Held::default();
         };
@@ -99,7 +108,7 @@ impl Relay {
     }
 
     /// The disk copy, as `cat *.seg` gives it.
-    fn copy(&self) -> Vec<u8> {
+    pub(crate) fn copy(&self) -> Vec<u8> {
         let mut segments: Vec<PathBuf> = fs::read_dir(self.folder.path().join("data/streams/1"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -120,7 +129,7 @@ impl Drop for Relay {
 }
 
 /// A program that is ours to kill.
-pub(crate) struct Role(Option<Child>);
+pub(crate) struct Role(pub(crate) Option<Child>);
 
 impl Role {
     pub(crate) fn start(mut command: Command) -> Self {
@@ -158,7 +167,7 @@ impl Drop for Role {
     }
 }
 
-fn consumer(relay: &Relay, file: &Path) -> Command {
+pub(crate) fn consumer(relay: &Relay, file: &Path) -> Command {
     let mut consumer = command("consumer");
     consumer.arg(relay.url()).arg("-o").arg(file).args(["--wait", "60", "--verify"]);
     consumer
@@ -185,7 +194,10 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 
 /// Writes bytes that differ from place to place, in pieces of random sizes, at 20 Mbit/s, until told
 /// to stop.
-fn feed(mut sink: impl Write + Send + 'static, seed: u64) -> (Arc<AtomicBool>, JoinHandle<u64>) {
+pub(crate) fn feed(
+    mut sink: impl Write + Send + 'static,
+    seed: u64,
+) -> (Arc<AtomicBool>, JoinHandle<u64>) {
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     let feeder = thread::spawn(move || {
@@ -203,7 +215,7 @@ fn feed(mut sink: impl Write + Send + 'static, seed: u64) -> (Arc<AtomicBool>, J
     (stop, feeder)
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 

@@ -9,6 +9,7 @@ mod crash;
 mod demo;
 mod disk;
 mod docs;
+mod edges;
 mod example;
 mod load;
 mod measure;
