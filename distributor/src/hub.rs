@@ -150,7 +150,7 @@ impl Hub {
             return Err(PublishError::Precondition);
         }
         let store = Arc::clone(&self.store);
-        let (name, content_type) = (name.clone(), claim.content_type);
+        let (name, content_type) = (name.clone(), claim.content_type.clone());
         let (stream, created) = match found {
             Some(stream) => (stream, false),
             // A new number is written to the disk.
@@ -162,7 +162,9 @@ impl Hub {
             return Err(PublishError::Pulled);
         }
         stream.ready().await;
-        Ok(Publisher::new(stream, claim.origin, created)?)
+        let publisher = Publisher::new(stream, claim.origin, created)?;
+        publisher.tell(claim.content_type);
+        Ok(publisher)
     }
 
     /// Follow a stream; counts as a consumer until dropped.

@@ -68,6 +68,13 @@ impl Publisher {
         Ok(Self { stream, key, grant, ticket: Arc::default(), created })
     }
 
+    /// The request tells the media type; the first one told is kept. Who only compares tells nothing.
+    pub(crate) fn tell(&self, content_type: Option<String>) {
+        if self.grant.is_some() {
+            self.stream.learn_content_type(content_type);
+        }
+    }
+
     /// Is the stream new with this request?
     pub(crate) fn created(&self) -> bool {
         self.created

@@ -134,6 +134,11 @@ impl Stream {
         lock(&self.state).content_type.clone()
     }
 
+    pub(super) fn learn_content_type(&self, told: Option<String>) {
+        let mut state = lock(&self.state);
+        state.content_type = state.content_type.take().or(told);
+    }
+
     /// What is acknowledged at the configured durability, and the complete length.
     pub(crate) fn held(&self) -> Held {
         let state = lock(&self.state);

@@ -77,6 +77,18 @@ async fn a_length_alone_completes_a_stream() {
 }
 
 #[tokio::test]
+async fn the_first_media_type_that_is_told_is_kept() {
+    let node = Node::start().await;
+    assert_eq!(node.send("POST", "/live/x", &[], b"hello").await.status, 201);
+    for told in ["audio/mpeg", "video/mp4"] {
+        let more = node.send("POST", "/live/x", &[("Content-Type", told)], b"!").await;
+        assert_eq!(more.status, 200);
+        let look = node.ask("HEAD", "/live/x", &[]).await;
+        assert_eq!(look.field("content-type"), Some("audio/mpeg"), "after {told}");
+    }
+}
+
+#[tokio::test]
 async fn a_post_without_a_place_appends_and_a_put_is_the_whole() {
     let node = Node::start().await;
     assert_eq!(node.send("POST", "/live/x", &[], b"hello").await.status, 201);
