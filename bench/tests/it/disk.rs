@@ -13,7 +13,8 @@ use tempfile::TempDir;
 
 use crate::command::{DEADLINE, address_said, command, folder};
 
-struct Guard(Child);
+/// A process that ends with its test.
+pub(crate) struct Guard(Child);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -23,7 +24,7 @@ impl Drop for Guard {
 }
 
 /// Start it, and learn where it listens.
-fn started(mut distributor: Command) -> (Guard, String) {
+pub(crate) fn started(mut distributor: Command) -> (Guard, String) {
     let mut child = distributor.stderr(Stdio::piped()).spawn().unwrap();
     let address = address_said(child.stderr.take().unwrap());
     (Guard(child), address)

@@ -6,6 +6,7 @@
 mod capture;
 mod command;
 mod crash;
+mod damage;
 mod demo;
 mod disk;
 mod docs;
