@@ -105,6 +105,10 @@ impl Hub {
         if let Some(upstreams) = &self.upstreams {
             return upstreams.obtain(name, asker).await;
         }
+        // One that is being recovered is here, however long that takes.
+        if let Some(stream) = self.find(name).await {
+            return Ok(stream);
+        }
         self.wait_for(name, asker.wait).await.ok_or(Unavailable::Missing)
     }
 
