@@ -13,10 +13,10 @@ use std::{
     future,
     ops::ControlFlow::{self, Break, Continue},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use freshet_protocol::{Held, StreamName};
+use freshet_protocol::{Held, Stamp, StreamName};
 use rand::RngExt;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, info, warn};
@@ -25,7 +25,7 @@ use super::{
     Node, Pull, Supply,
     choose::{Choice, Next, Outcome},
     feed::{Feed, Stop},
-    request::{Answer, Arrival, Question},
+    request::{Answer, Arrival, Piece, Question},
     silence::{Asking, Silence, ask_around},
 };
 use crate::{
@@ -289,7 +289,7 @@ impl Puller {
                         Some(feed) => feed,
                         none => none.insert(self.create(arrival, piece.content_type.clone()).await?),
                     };
-                    self.node.metrics.pulled.inc_by(piece.bytes.len() as u64);
+                    self.count(feed, &piece);
                     feed.take(piece).await?;
                     self.announce(feed, arrival, true);
                     (*came, self.complained) = (true, false);
@@ -302,6 +302,14 @@ impl Puller {
                     return Ok(Continue(found));
                 },
             }
+        }
+    }
+
+    /// Count what came, and how old it was when it did; what was missed meanwhile says nothing of that.
+    fn count(&self, feed: &Feed, piece: &Piece) {
+        self.node.metrics.pulled.inc_by(piece.bytes.len() as u64);
+        if let Some(captured) = piece.captured.filter(|_| piece.at >= feed.stream().end()) {
+            self.node.metrics.came_in(Stamp::from(SystemTime::now()).since(captured));
         }
     }
 

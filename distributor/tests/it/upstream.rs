@@ -126,6 +126,10 @@ async fn through_a_cascade_bytes_incarnation_type_and_times_stay_the_same() {
     assert_eq!(head.content_type.as_deref(), Some("video/test"));
     assert_eq!(head.origin_time.unwrap().to_string(), time);
     for node in [&first, &second] {
+        assert!(
+            node.metric("freshet_capture_to_ingest_seconds_count").await > 0,
+            "its age is told"
+        );
         until(async || node.held("a/b").await == "bytes 0-10/11").await;
         let reply = node.ask("GET", "/live/a/b", &[("Want-Repr-Digest", "sha-256=1")]).await;
         let original = root.ask("GET", "/live/a/b", &[("Want-Repr-Digest", "sha-256=1")]).await;
