@@ -78,3 +78,11 @@ pub(crate) fn address_said_on(stderr: impl Read + Send + 'static, host: &'static
     });
     address.recv_timeout(DEADLINE).expect("the distributor says where it listens")
 }
+
+/// What the distributor at `address` counts.
+pub(crate) fn metrics(address: &str) -> String {
+    let url = format!("http://{address}/metrics");
+    let output = Command::new("curl").args(["-sS", "--fail", &url]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -12,6 +12,7 @@ mod disk;
 mod docs;
 mod edges;
 mod example;
+mod joining;
 mod load;
 mod measure;
 mod media;

@@ -15,7 +15,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    command::{DEADLINE, command},
+    command::{DEADLINE, command, metrics},
     crash::{Relay, Role},
 };
 
@@ -77,8 +77,8 @@ fn exchange(one: &TcpStream, other: &TcpStream) -> io::Result<()> {
 }
 
 /// A player on the stream, and where its output goes.
-struct Player {
-    name: &'static str,
+pub(crate) struct Player {
+    name: String,
     role: Role,
     output: PathBuf,
     said: PathBuf,
@@ -86,18 +86,18 @@ struct Player {
 
 impl Player {
     /// `OUT` in the arguments is the file for its output.
-    fn start(name: &'static str, folder: &Path, mut command: Command, args: &[&str]) -> Self {
+    pub(crate) fn start(name: &str, folder: &Path, mut command: Command, args: &[&str]) -> Self {
         let (output, said) = (folder.join(name), folder.join(format!("{name}.said")));
         for arg in args {
             command.arg(arg.replace("OUT", output.to_str().unwrap()));
         }
         let log = File::create(&said).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        Self { name, role: Role::start(command), output, said }
+        Self { name: name.into(), role: Role::start(command), output, said }
     }
 
     /// What it wrote and what it said, once it has ended.
-    fn ended(self) -> (Vec<u8>, String) {
+    pub(crate) fn ended(self) -> (Vec<u8>, String) {
         let Self { name, role, output, said } = self;
         let status = role.ended();
         let said = fs::read_to_string(&said).unwrap();
@@ -107,9 +107,9 @@ impl Player {
 }
 
 /// VLC refuses to run as root.
-fn vlc(folder: &Path) -> Command {
+pub(crate) fn vlc(folder: &Path) -> Command {
     let home = folder.join("vlc");
-    fs::create_dir(&home).unwrap();
+    fs::create_dir_all(&home).unwrap();
     let mut vlc = if fs::metadata("/proc/self").unwrap().uid() == 0 {
         chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
         chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -146,19 +146,17 @@ fn frames() -> [&'static str; 6] {
     ["-fps_mode", "passthrough", "-f", "framemd5", "-y", "OUT"]
 }
 
-fn consumers(relay: &Relay) -> usize {
-    let url = format!("http://{}/metrics", relay.address);
-    let output = Command::new("curl").args(["-sS", "--fail", &url]).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+fn consumers(address: &str) -> usize {
+    let text = metrics(address);
     let count = text.lines().find_map(|line| line.strip_prefix("freshet_consumers "));
     count.unwrap_or_else(|| panic!("no count of consumers in\n{text}")).parse().unwrap()
 }
 
 /// Wait until so many follow the stream.
-fn wait_for_consumers(relay: &Relay, count: usize) {
+pub(crate) fn wait_for_consumers(address: &str, count: usize) {
     let started = Instant::now();
-    while consumers(relay) < count {
-        assert!(started.elapsed() < DEADLINE, "only {} of {count} follow", consumers(relay));
+    while consumers(address) < count {
+        assert!(started.elapsed() < DEADLINE, "only {} of {count} follow", consumers(address));
     }
 }
 
@@ -206,7 +204,7 @@ fn players_go_on_after_a_kill_at_the_very_byte_that_they_lack() {
 
     for bytes in [third, 2 * third] {
         relay.wait_for(bytes);
-        wait_for_consumers(&relay, 5);
+        wait_for_consumers(&relay.address, 5);
         gate.set(false);
         relay.kill();
         relay.restart();
@@ -215,7 +213,7 @@ fn players_go_on_after_a_kill_at_the_very_byte_that_they_lack() {
     assert!(origin.ended().success());
 
     for player in exact {
-        let name = player.name;
+        let name = player.name.clone();
         let (taken, said) = player.ended();
         assert!(taken == film, "{name}: {} bytes of {}\n{said}", taken.len(), film.len());
     }
