@@ -185,7 +185,7 @@ fn ask(address: &str, what: &str, fields: &str) -> Option<String> {
     text.split_once("\r\n\r\n").map(|(head, _)| head.to_owned())
 }
 
-fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines()
         .filter_map(|line| line.split_once(": "))
         .find(|(found, _)| found.eq_ignore_ascii_case(name))

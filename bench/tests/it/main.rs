@@ -19,5 +19,6 @@ mod media;
 mod metrics;
 mod options;
 mod players;
+mod proxies;
 mod slow;
 mod stop;
