@@ -140,18 +140,37 @@ fn reset_if_needed(socket: &TcpStream, line: &Line) {
 }
 
 /// The reply is out, and the peer may still be sending what nobody wants. Closing now would reset
-/// the connection, and the peer would never read the reply: take a little of it first.
+/// the connection, and the peer would never read the reply: take a little of it first, and let it
+/// wait for room after that, for then it looks for a reply.
 async fn linger(socket: &TcpStream) {
     let until = Instant::now() + limits::DRAIN_TIME_MAX;
+    let ended = timeout_at(until, drain(socket)).await;
+    if let Ok(Drained::Enough) = ended {
+        // An error means that it is gone, the deadline that it had its chance.
+        let _ = timeout_at(until, socket.ready(Interest::ERROR)).await;
+    }
+}
+
+/// Why no more is read from a peer that has had its reply.
+enum Drained {
+    /// It has closed, or the connection is broken.
+    Ended,
+    /// It had as much as it may send for nothing.
+    Enough,
+}
+
+/// Read and drop what comes. Cancel safe.
+async fn drain(socket: &TcpStream) -> Drained {
     let mut scrap = vec![0; limits::HYPER_BUFFER_BYTES];
     let mut left = limits::DRAIN_BYTES_MAX;
-    while let Ok(Ok(())) = timeout_at(until, socket.readable()).await {
+    while socket.readable().await.is_ok() {
         match socket.try_read(&mut scrap) {
-            Ok(0) => return,
-            Ok(read) if read as u64 >= left => return,
+            Ok(0) => return Drained::Ended,
+            Ok(read) if read as u64 >= left => return Drained::Enough,
             Ok(read) => left -= read as u64,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
+            Err(_) => return Drained::Ended,
         }
     }
+    Drained::Ended
 }

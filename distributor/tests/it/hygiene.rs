@@ -1,10 +1,13 @@
 //! What hyper leaves to us, each line over a raw socket.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use tokio::io::AsyncWriteExt;
 
-use crate::node::{Node, soon, until};
+use crate::{
+    node::{Node, soon, until},
+    peer::Peer,
+};
 
 /// One raw request on a connection of its own; its refusal's detail.
 async fn refused(node: &Node, head: &str, status: u16) -> String {
@@ -164,6 +167,34 @@ async fn an_early_refusal_is_read_by_a_sender_that_sends_all_the_same() {
         assert!(reply.refused(409).contains("past the complete length"));
         assert_eq!(reply.field("connection"), Some("close"));
     }
+}
+
+/// Send, as curl does, for as long as the kernel takes it, and look for a reply only when it does not.
+async fn push_blindly(peer: &Peer) {
+    let bytes = vec![0; 64 << 10];
+    loop {
+        match peer.socket.try_write(&bytes) {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => tokio::select! {
+                biased;
+                reply = soon(peer.socket.readable()) => return reply.unwrap(),
+                more = peer.socket.writable() => more.unwrap(),
+            },
+            Err(error) => panic!("the reply is lost: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_early_refusal_is_read_by_a_sender_that_looks_up_only_when_it_has_to_wait() {
+    let node = Node::start().await;
+    node.post("x", "bytes 0-9/10", &[7; 10]).await;
+    let mut origin = node.connect().await;
+    let head = "POST /live/x HTTP/1.1\r\nHost: h\r\nContent-Length: 4000000000\r\n\r\n";
+    origin.say(head).await;
+    push_blindly(&origin).await;
+    let reply = origin.reply("POST").await;
+    assert!(reply.refused(409).contains("past the complete length"), "{reply:?}");
 }
 
 #[tokio::test]
