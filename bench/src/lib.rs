@@ -11,6 +11,7 @@
 
 pub mod chunk;
 pub mod clock;
+pub mod crowd;
 pub mod demo;
 pub mod fanout;
 pub mod limits;

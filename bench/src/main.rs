@@ -1,7 +1,7 @@
 //! The `bench` command: arguments, logging. Nothing else.
 
 use clap::Parser;
-use freshet_bench::{demo, memory, roles, screen, speed};
+use freshet_bench::{crowd, demo, memory, roles, screen, speed};
 use tracing_subscriber::EnvFilter;
 
 /// Runs the whole relay and measures it, on this machine.
@@ -14,6 +14,10 @@ enum Command {
     Speed(speed::Options),
     /// Does the distributor's memory grow with the length of a stream?
     Memory(memory::Options),
+    /// How long consumers wait for their first bytes who join one live stream within a second
+    Joins(crowd::joins::Options),
+    /// Do consumers that stop reading delay the others?
+    Stalled(crowd::stalled::Options),
     /// One of the processes of the bench itself
     #[command(subcommand, hide = true)]
     Role(roles::Task),
@@ -26,6 +30,8 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(options) => screen::demo(&options),
         Command::Speed(options) => screen::speed(&options),
         Command::Memory(options) => screen::memory(&options),
+        Command::Joins(options) => screen::joins(&options),
+        Command::Stalled(options) => screen::stalled(&options),
         Command::Role(task) => roles::run(task),
     }
 }

@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    crowd::{joins, stalled},
     demo::{self, News},
     memory, report, speed,
 };
@@ -43,6 +44,37 @@ pub fn memory(options: &memory::Options) -> anyhow::Result<()> {
     let figures = memory::run(options)?;
     say(&report::memory(&figures))?;
     write(options.json.as_deref(), &figures)
+}
+
+/// `bench joins`.
+///
+/// # Errors
+///
+/// It cannot measure, or bytes were wrong.
+pub fn joins(options: &joins::Options) -> anyhow::Result<()> {
+    let figures = joins::run(options)?;
+    say(&figures.to_string())?;
+    write(options.json.as_deref(), &figures)?;
+    if figures.wrong > 0 {
+        bail!("the distributor delivered wrong bytes at {} places", figures.wrong);
+    }
+    Ok(())
+}
+
+/// `bench stalled`.
+///
+/// # Errors
+///
+/// It cannot measure, or bytes were wrong.
+pub fn stalled(options: &stalled::Options) -> anyhow::Result<()> {
+    let figures = stalled::run(options, |pair| say(&pair.to_string()))?;
+    say(&figures.to_string())?;
+    write(options.json.as_deref(), &figures)?;
+    let wrong: u64 = figures.pairs.iter().map(|pair| pair.alone.wrong + pair.beside.wrong).sum();
+    if wrong > 0 {
+        bail!("the distributor delivered wrong bytes at {wrong} places");
+    }
+    Ok(())
 }
 
 /// `bench demo`: one line that changes on a terminal, else a line each second.

@@ -51,3 +51,29 @@ fn memory_is_looked_at_over_the_whole_stream() {
     assert!(samples.last().unwrap()["bytes"].as_u64().unwrap() >= bytes);
     assert!(figures["rss_late_bytes"].as_u64().unwrap() > 1 << 20, "{printed}");
 }
+
+#[test]
+fn five_hundred_that_join_within_a_second_all_have_their_first_bytes() {
+    let (figures, printed) = figures(&["joins", "--consumers", "500"]);
+
+    for (count, expected) in [("joined", 500), ("failed", 0), ("wrong", 0)] {
+        assert_eq!(figures[count], expected, "{count}\n{printed}");
+    }
+    assert!(figures["floor_us"].as_u64().unwrap() > 0, "{printed}");
+    assert!(figures["p50_us"].as_u64() <= figures["p99_us"].as_u64(), "{printed}");
+}
+
+#[test]
+fn those_beside_stopped_ones_get_every_chunk() {
+    let words = "stalled --consumers 5 --stalled 5 --pairs 1 --seconds 1";
+    let (figures, printed) = figures(&words.split(' ').collect::<Vec<_>>());
+
+    for half in ["alone", "beside"] {
+        let half = &figures["pairs"][0][half];
+        // A second of 1 Mbit/s in chunks of 4 KiB is 30 of them, for each of 5.
+        let chunks = half["chunks"].as_u64().unwrap();
+        assert!((30 * 5..=31 * 5).contains(&chunks), "{printed}");
+        assert_eq!(half["wrong"], 0, "{printed}");
+        assert!(half["p99_us"].as_u64().unwrap() > 0, "{printed}");
+    }
+}
