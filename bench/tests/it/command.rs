@@ -38,16 +38,27 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// One with these settings besides.
+    pub(crate) fn with(settings: &[&str]) -> Self {
         let data = TempDir::new().unwrap();
         let mut child = command("distributor")
             .args(["--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
+            .args(settings)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let address = address_said(child.stderr.take().unwrap());
         Self { child, address, _data: data }
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 }
 

@@ -21,4 +21,5 @@ mod options;
 mod players;
 mod proxies;
 mod slow;
+mod stalled;
 mod stop;
