@@ -13,7 +13,7 @@ use crate::{
 const KILLS: usize = 10;
 
 /// Viewers of each edge.
-const VIEWERS: usize = 3;
+const VIEWERS: usize = 20;
 
 #[test]
 fn each_node_of_a_cascade_is_killed_and_all_copies_are_equal() {
