@@ -13,6 +13,7 @@ mod joining;
 mod lease;
 mod native;
 mod node;
+mod numbers;
 mod pages;
 mod peer;
 mod plain;
