@@ -12,8 +12,10 @@ use std::{fmt, str::FromStr};
 use freshet_protocol::{
     ChunkRange, Delivery, ETag, ETagList, Held, PartReader, PartStep, Placed, Route, Sha256Digest,
     Stamp, StreamName, boundary_of,
+    doors::{LineError, LineReader, asp, lines, packets},
     limits::{
-        NAME_SEGMENT_BYTES_MAX, NAME_SEGMENTS_MAX, OFFSET_END_MAX, RANGES_MAX, WAIT_SECONDS_MAX,
+        DOOR_LINE_BYTES_MAX, NAME_SEGMENT_BYTES_MAX, NAME_SEGMENTS_MAX, OFFSET_END_MAX,
+        PACKET_BYTES_MAX, RANGES_MAX, WAIT_SECONDS_MAX,
     },
     wait_of,
 };
@@ -22,12 +24,15 @@ use freshet_protocol::{
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("stream_name", stream_name),
     ("content_range", content_range),
     ("delivery_query", delivery_query),
     ("part_reader", part_reader),
     ("header_values", header_values),
+    ("door_asp", door_asp),
+    ("door_packets", door_packets),
+    ("door_lines", door_lines),
 ];
 
 /// A name that is accepted stays inside its folder, needs no escape, and is its own URL.
@@ -107,6 +112,99 @@ pub fn header_values(data: &[u8]) {
     if let Some(boundary) = boundary_of(&text) {
         assert!(!boundary.is_empty() && text.contains(boundary));
     }
+}
+
+/// Lines mean the same however the network slices them, and what is a command is printed as that command.
+/// The first byte of the input is the size of the slices.
+pub fn door_asp(data: &[u8]) {
+    let mut watch = asp::WatchReader::default();
+    for line in lines_of(data).into_iter().flatten() {
+        if let Ok(command) = line.parse::<asp::Command>() {
+            assert_eq!(command.to_string().parse(), Ok(command));
+        }
+        if let Some(entries) = asp::parse_list(&line) {
+            let (printed, count) = (asp::list(&entries), entries.len());
+            assert_eq!(asp::parse_list(&printed).map(|read| read.len()), Some(count));
+        }
+        assert!(asp::starting(&line).lines().count() <= 1, "a title ends no line");
+        if let Ok(asp::Watched::Bytes(bytes)) = watch.line(&line) {
+            assert_eq!(asp::data_line(&bytes).trim_end(), line);
+        }
+    }
+}
+
+/// The same for the line protocol.
+pub fn door_lines(data: &[u8]) {
+    for line in lines_of(data).into_iter().flatten() {
+        if let Ok(command) = line.parse::<lines::Command>() {
+            assert_eq!(command.to_string().parse(), Ok(command));
+        }
+        if let Some(entries) = lines::parse_list(&line) {
+            assert_eq!(lines::parse_list(&lines::list(&entries)), Some(entries));
+        }
+        if let Some(port) = lines::parse_port(&line) {
+            assert_eq!(lines::parse_port(&port.to_string()), Some(port));
+        }
+    }
+}
+
+/// Packets mean the same however the network slices them, in both directions, and none is larger than
+/// packets are. The first byte of the input is the size of the slices.
+pub fn door_packets(data: &[u8]) {
+    let Some((&size, wire)) = data.split_first() else { return };
+    let slices = [usize::from(size).max(1), wire.len().max(1)];
+    let [sliced, whole] = slices.map(|size| {
+        let (mut reader, mut read) = (packets::RequestReader::default(), Vec::new());
+        for slice in wire.chunks(size) {
+            reader.push(slice);
+            read.extend(std::iter::from_fn(|| reader.next_request()));
+        }
+        read.extend(reader.settle().map(Ok));
+        read
+    });
+    assert_eq!(sliced, whole);
+    for request in whole.into_iter().flatten() {
+        let mut reader = packets::RequestReader::default();
+        reader.push(&request.encode());
+        assert_eq!(reader.next_request(), Some(Ok(request)));
+    }
+    let [sliced, whole] = slices.map(|size| packets_of(wire, size));
+    assert_eq!(sliced, whole);
+    for packet in whole {
+        assert!(packet.encode().len() <= PACKET_BYTES_MAX);
+    }
+}
+
+fn packets_of(wire: &[u8], size: usize) -> Vec<packets::Packet> {
+    let (mut reader, mut read) = (packets::PacketReader::default(), Vec::new());
+    for slice in wire.chunks(size) {
+        reader.push(slice);
+        loop {
+            match reader.next_packet() {
+                Ok(Some(packet)) => read.push(packet),
+                Ok(None) => break,
+                Err(_) => return read,
+            }
+        }
+    }
+    read.extend(reader.settle());
+    read
+}
+
+/// The lines of `data` but its first byte, which is the size of the slices that it comes in.
+fn lines_of(data: &[u8]) -> Vec<Result<String, LineError>> {
+    let Some((&size, wire)) = data.split_first() else { return Vec::new() };
+    let [sliced, whole] = [usize::from(size).max(1), wire.len().max(1)].map(|size| {
+        let (mut reader, mut read) = (LineReader::new(DOOR_LINE_BYTES_MAX), Vec::new());
+        for slice in wire.chunks(size) {
+            reader.push(slice);
+            read.extend(std::iter::from_fn(|| reader.next_line()));
+        }
+        read
+    });
+    assert_eq!(sliced, whole);
+    assert!(whole.iter().flatten().all(|line| line.len() <= DOOR_LINE_BYTES_MAX));
+    whole
 }
 
 fn printed_is_parsed<

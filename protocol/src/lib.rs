@@ -9,6 +9,7 @@
 //!            these bytes belong here              these bytes I hold
 //! ```
 
+pub mod doors;
 pub mod field;
 pub mod limits;
 

@@ -38,3 +38,34 @@ pub const LIVE_LAST_POSITION: u64 = (1 << 53) - 1;
 
 const _: () = assert!(RANGES_MAX <= RANGES_PARSED_MAX);
 const _: () = assert!(PART_BYTES_MAX <= PART_BYTES_DEFAULT);
+
+/// Characters of a word that is said back to whoever sent it: any command of ours is shorter.
+pub const DOOR_WORD_CHARS_MAX: usize = 32;
+
+/// Bytes of a line that a client sends to a door: the longest of sense is an email of 254.
+pub const DOOR_LINE_BYTES_MAX: usize = 1 << 10;
+
+/// Bytes of a line that a client reads: a list of all streams, of a few thousand with long names.
+pub const DOOR_REPLY_BYTES_MAX: usize = 1 << 20;
+
+/// Characters of a pseudo (asp).
+pub const ASP_PSEUDO_CHARS_MAX: usize = 32;
+
+/// Characters of an email (asp): RFC 5321, section 4.5.3.1.3, less the angle brackets.
+pub const ASP_EMAIL_CHARS_MAX: usize = 254;
+
+/// Bytes of a video that one line carries (asp).
+pub const ASP_CHUNK_BYTES: usize = 8192;
+
+/// Characters of such a line: base64 of [`ASP_CHUNK_BYTES`].
+pub const ASP_LINE_CHARS_MAX: usize = 10_924;
+
+/// Bytes of a packet (packets).
+pub const PACKET_BYTES_MAX: usize = 4096;
+
+/// Bytes of a song, or of a list, that one packet carries: a packet less its framing.
+pub const PACKET_DATA_BYTES_MAX: usize = 4072;
+
+const _: () = assert!(ASP_LINE_CHARS_MAX == ASP_CHUNK_BYTES.div_ceil(3) * 4);
+const _: () = assert!(ASP_EMAIL_CHARS_MAX * 4 <= DOOR_LINE_BYTES_MAX);
+const _: () = assert!(ASP_LINE_CHARS_MAX <= DOOR_REPLY_BYTES_MAX);

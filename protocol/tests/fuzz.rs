@@ -105,6 +105,13 @@ fn no_input_breaks_a_promise() {
     }
 }
 
+/// The first line that a door is given.
+fn command_in(input: &[u8]) -> Option<String> {
+    let mut reader = freshet_protocol::doors::LineReader::new(1024);
+    reader.push(input.get(1..)?);
+    reader.next_line()?.ok()
+}
+
 #[test]
 fn the_inputs_reach_what_is_accepted() {
     fn accepted(target: &str, input: &[u8]) -> bool {
@@ -124,6 +131,16 @@ fn the_inputs_reach_what_is_accepted() {
             "header_values" => {
                 text.parse::<freshet_protocol::ETag>().is_ok()
                     || text.parse::<freshet_protocol::Stamp>().is_ok()
+            }
+            "door_asp" => command_in(input)
+                .is_some_and(|line| line.parse::<freshet_protocol::doors::asp::Command>().is_ok()),
+            "door_lines" => command_in(input).is_some_and(|line| {
+                line.parse::<freshet_protocol::doors::lines::Command>().is_ok()
+            }),
+            "door_packets" => {
+                let mut reader = freshet_protocol::doors::packets::RequestReader::default();
+                reader.push(input.get(1..).unwrap_or_default());
+                matches!(reader.next_request(), Some(Ok(_)))
             }
             other => panic!("say when {other} accepts an input"),
         }
