@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::config::{AccessConfig, Secret};
+use crate::config::{AccessConfig, DoorsConfig, Secret};
 
 /// The tokens that are asked for.
 #[derive(Debug)]
@@ -52,6 +52,12 @@ pub enum AccessError {
         /// `publish`, `read` or `upstream`.
         which: &'static str,
     },
+    /// Doors, and a read token.
+    #[error(
+        "the read token keeps nobody from reading at a door, where it cannot be sent: leave --door away, \
+         or say --door-without-token if whoever reaches the doors may read everything"
+    )]
+    Door,
     /// An address that others reach, and no publish token.
     #[error(
         "{address} can be reached by others, and without a publish token any of them could publish: \
@@ -90,6 +96,22 @@ impl Guard {
             return Err(AccessError::Open { address });
         }
         Ok(Self { publish, read })
+    }
+
+    /// May these doors be opened? None of their protocols has a token.
+    ///
+    /// # Errors
+    ///
+    /// Reading needs a token, or an address is not safe without one.
+    pub(crate) fn admit_doors(&self, doors: &DoorsConfig) -> Result<(), AccessError> {
+        if !doors.door.is_empty() && !self.reading_is_free() && !doors.door_without_token {
+            return Err(AccessError::Door);
+        }
+        let exposed = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+        match doors.door.iter().map(|door| door.address).find(exposed) {
+            Some(address) if self.publish.is_none() => Err(AccessError::Open { address }),
+            _ => Ok(()),
+        }
     }
 
     /// May anybody read?
@@ -211,6 +233,22 @@ mod tests {
             Guard::new(&access(&["--publish-token", " "]), LOOPBACK),
             Err(AccessError::Empty { which: "publish" })
         ));
+    }
+
+    #[test]
+    fn doors_have_no_tokens_and_so_need_leave() {
+        let admitted = |args: &[&str]| {
+            let config = Config::load([&["distributor"], args].concat()).unwrap();
+            Guard::new(&config.access, LOOPBACK).unwrap().admit_doors(&config.doors)
+        };
+        let (here, everywhere) = ("--door=asp=127.0.0.1:0", "--door=lines=0.0.0.0:0");
+        assert!(admitted(&[here]).is_ok());
+        let error = admitted(&[here, "--read-token=x"]).unwrap_err();
+        assert!(error.to_string().contains("--door-without-token"), "{error}");
+        assert!(admitted(&[here, "--read-token=x", "--door-without-token"]).is_ok());
+        assert!(admitted(&["--read-token=x"]).is_ok(), "no door, no leave");
+        assert!(matches!(admitted(&[here, everywhere]), Err(AccessError::Open { .. })));
+        assert!(admitted(&[everywhere, "--publish-token=x"]).is_ok());
     }
 
     #[test]

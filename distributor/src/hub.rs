@@ -91,6 +91,18 @@ impl Hub {
         self.store.find(name).await
     }
 
+    /// The stream of that number in the catalogue, once it is recovered. One that comes from upstream
+    /// is asked for there, as by a request without a word about waiting. Cancel safe.
+    pub(crate) async fn numbered(&self, id: u64) -> Option<Arc<Stream>> {
+        let stream = self.store.numbered(id).await?;
+        let Some(upstreams) = self.upstreams.as_ref().filter(|_| stream.is_pulled()) else {
+            return Some(stream);
+        };
+        // While nobody upstream can be asked, what is here is served.
+        let obtained = upstreams.obtain(stream.name(), &Asker::default()).await.unwrap_or(stream);
+        Some(obtained).filter(|stream| stream.id() == id)
+    }
+
     /// The stream of that name, here or upstream, as soon as there is one within the time that
     /// `asker` waits. Cancel safe.
     ///

@@ -11,6 +11,7 @@ pub mod limits;
 
 mod auth;
 mod config;
+mod doors;
 mod http;
 mod hub;
 mod join;
@@ -22,13 +23,15 @@ mod upstream;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+use futures_util::future::join_all;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug_span};
 
 pub use auth::AccessError;
 pub use config::{
-    AccessConfig, BoundsConfig, Config, ConfigError, Durability, Secret, StoreConfig,
-    UpstreamConfig, UpstreamUrl, UpstreamUrlError,
+    AccessConfig, BoundsConfig, Config, ConfigError, DoorAddress, DoorError, DoorName, DoorsConfig,
+    Durability, PortRange, Secret, StoreConfig, UpstreamConfig, UpstreamUrl, UpstreamUrlError,
 };
 pub use hub::OpenError;
 
@@ -41,6 +44,8 @@ pub struct Distributor {
     guard: auth::Guard,
     bounds: BoundsConfig,
     metrics: metrics::Metrics,
+    doors: Vec<(DoorName, TcpListener)>,
+    doors_config: DoorsConfig,
 }
 
 /// Why a distributor cannot begin.
@@ -72,16 +77,22 @@ impl Distributor {
     /// One of these cannot be done.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         let guard = auth::Guard::new(&config.access, config.listen)?;
+        guard.admit_doors(&config.doors)?;
         let upstream = config.upstream;
         let (given, path) = (&upstream.upstream_token, &upstream.upstream_token_file);
         let token = auth::secret("upstream", given.as_ref(), path.as_deref())?;
-        let listen = |source| BindError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let listener = listen(config.listen).await?;
+        let at = |source| BindError::Listen { address: config.listen, source };
+        let address = listener.local_addr().map_err(at)?;
+        let mut doors = Vec::new();
+        for door in &config.doors.door {
+            doors.push((door.name, listen(door.address).await?));
+        }
         let metrics = metrics::Metrics::new();
         let hub = hub::Hub::open(config.store)?;
         let hub = hub.with_upstreams(upstream, token.as_deref(), &metrics);
-        Ok(Self { listener, address, hub, guard, bounds: config.bounds, metrics })
+        let (bounds, doors_config) = (config.bounds, config.doors);
+        Ok(Self { listener, address, hub, guard, bounds, metrics, doors, doors_config })
     }
 
     /// Where it listens; the port is a real one even when 0 was asked for.
@@ -90,17 +101,67 @@ impl Distributor {
         self.address
     }
 
+    /// The doors that were opened and where they listen, in the order given.
+    pub fn doors(&self) -> impl Iterator<Item = (DoorName, SocketAddr)> {
+        let address = |door: &(DoorName, TcpListener)| Some((door.0, door.1.local_addr().ok()?));
+        self.doors.iter().filter_map(address)
+    }
+
     /// Serve until `shutdown`. Then requests at hand may end, live ones are cut so that their
     /// consumers can tell, and what was acknowledged is on the disk when this returns.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listener, hub, guard, bounds, metrics, .. } = self;
-        let slots = Arc::new(Semaphore::new(serve::connections_max(bounds.connections)));
-        let drain = bounds.drain;
+        let Self { listener, hub, guard, bounds, metrics, doors, doors_config, .. } = self;
+        let (drain, room) = (bounds.drain, Room::new(&bounds, &doors, &doors_config));
+        let doors = doors.into_iter().map(|(name, listener)| {
+            let config = (&doors_config, &bounds);
+            let door =
+                doors::Door::new(name, hub.clone(), metrics.clone(), config, shutdown.clone());
+            let (door, slots) = (Arc::new(door), room.slots(doors_config.door_connections));
+            let (metrics, shutdown) = (&metrics, &shutdown);
+            async move {
+                let span = || debug_span!("door", %name);
+                let session = |socket| doors::session(socket, Arc::clone(&door)).instrument(span());
+                serve::serve(listener, &slots, metrics, shutdown, drain, session).await;
+            }
+        });
+        let doors = join_all(doors);
+        let slots = room.slots(bounds.connections);
         let site = http::Site::new(hub.clone(), guard, metrics.clone(), bounds, shutdown.clone());
         let site = Arc::new(site);
-        let session = |socket| http::session(socket, Arc::clone(&site));
+        let session = |socket| {
+            let (counted, session) =
+                (metrics.connection(), http::session(socket, Arc::clone(&site)));
+            async move {
+                session.await;
+                drop(counted);
+            }
+        };
         let serve = serve::serve(listener, &slots, &metrics, &shutdown, drain, session);
-        tokio::join!(serve, hub.tend(shutdown.clone()), hub.pull(shutdown.clone()));
+        tokio::join!(serve, doors, hub.tend(shutdown.clone()), hub.pull(shutdown.clone()));
         hub.settle().await;
     }
+}
+
+/// How many descriptors all listeners together would have, and how many there are for them.
+struct Room {
+    wanted: usize,
+    allowed: usize,
+}
+
+impl Room {
+    fn new(bounds: &BoundsConfig, doors: &[(DoorName, TcpListener)], config: &DoorsConfig) -> Self {
+        let each = doors.iter().map(|(name, _)| name.descriptors());
+        let at_doors = config.door_connections.saturating_mul(each.sum());
+        let wanted = bounds.connections.saturating_add(at_doors);
+        Self { wanted, allowed: serve::connections_max(wanted) }
+    }
+
+    /// Slots for that many sessions, or for fewer where all have to do with fewer.
+    fn slots(&self, sessions: usize) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(serve::part(sessions, self.wanted, self.allowed)))
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError::Listen { address, source })
 }

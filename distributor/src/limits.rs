@@ -187,3 +187,24 @@ pub const SEEK_EVERY: Duration = Duration::from_secs(1);
 pub const SEEK_BYTES_MIN: u64 = 4 << 20;
 
 const _: () = assert!(SUPPLY_WAIT_OF_NODE.as_nanos() < SUPPLY_WAIT_MAX.as_nanos());
+
+/// Bytes that a door reads at once: a few commands.
+pub const DOOR_READ_BYTES: usize = 4 << 10;
+
+/// How long a packet waits behind one that is not full: a client that reads up to 4,096 bytes at a time
+/// has read the first by then, and does not get the two as one.
+pub const PACKET_REST: Duration = Duration::from_millis(20);
+
+/// How long a client may pause within the word `list` until that is taken for all it has to say.
+pub const PACKET_SETTLE: Duration = Duration::from_millis(200);
+
+/// Unsent bytes in the kernel at which a socket of the door packets counts as full: the next packet is
+/// chosen when the one before is on its way, so that an answer comes behind one packet of a song.
+pub const PACKET_UNSENT_BYTES_MAX: u32 = 1;
+
+/// How long a data port waits for its one connection.
+pub const DATA_PORT_WAIT: Duration = Duration::from_secs(10);
+
+/// Connections to a data port that the kernel holds until they are looked at: its client's, and a few of
+/// strangers, who are turned away.
+pub const DATA_PORT_BACKLOG: u32 = 8;

@@ -26,6 +26,9 @@ async fn main() -> anyhow::Result<()> {
 
     let distributor = Distributor::bind(config).await?;
     info!(address = %distributor.address(), "listening");
+    for (door, address) in distributor.doors() {
+        info!(%door, %address, "door open");
+    }
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -53,6 +53,31 @@ pub(crate) struct Metrics {
     retained_away: Counter,
     disk_errors: Counter,
     poisoned: Counter,
+    door_sessions: Family<DoorLabels, Gauge>,
+    door_accepted: Family<DoorLabels, Counter>,
+    door_received: Family<DoorLabels, Counter>,
+    door_sent: Family<DoorLabels, Counter>,
+    door_errors: Family<DoorLabels, Counter>,
+    door_data_ports: Gauge,
+}
+
+/// What one door counts. Cheap to clone; every clone counts in the same place.
+#[derive(Clone, Debug)]
+pub(crate) struct DoorMetrics {
+    sessions: Gauge,
+    accepted: Counter,
+    data_ports: Gauge,
+    /// Bytes received over its sockets.
+    pub(crate) received: Counter,
+    /// Bytes sent over its sockets.
+    pub(crate) sent: Counter,
+    /// Messages that meant nothing, or asked for what is not there or not allowed.
+    pub(crate) errors: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DoorLabels {
+    door: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -125,10 +150,29 @@ impl Metrics {
             held_bytes: new(r, "held", "Acknowledged of all streams", bytes.clone()),
             memory_bytes: new(r, "memory", "Memory that the rings take", bytes.clone()),
             quarantined: new(r, "quarantined", "Found damaged on the disk", bytes.clone()),
-            retained_away: new(r, "retained_away", "Let go by retention", bytes),
+            retained_away: new(r, "retained_away", "Let go by retention", bytes.clone()),
             disk_errors: new(r, "disk_errors", "Reads and writes that the disk failed", None),
             poisoned: new(r, "poisoned", "Streams reopened after a failed sync", None),
+            door_sessions: new(r, "door_sessions", "Sessions open now", None),
+            door_accepted: new(r, "door_sessions_accepted", "Sessions accepted", None),
+            door_received: new(r, "door_received", "Received at a door", bytes.clone()),
+            door_sent: new(r, "door_sent", "Sent at a door", bytes),
+            door_errors: new(r, "door_errors", "Messages refused or left out", None),
+            door_data_ports: new(r, "door_data_ports", "Data ports in use now", None),
             registry: Arc::new(all),
+        }
+    }
+
+    /// The counters of a door.
+    pub(crate) fn door(&self, door: &'static str) -> DoorMetrics {
+        let labels = DoorLabels { door };
+        DoorMetrics {
+            sessions: self.door_sessions.get_or_create_owned(&labels),
+            accepted: self.door_accepted.get_or_create_owned(&labels),
+            data_ports: self.door_data_ports.clone(),
+            received: self.door_received.get_or_create_owned(&labels),
+            sent: self.door_sent.get_or_create_owned(&labels),
+            errors: self.door_errors.get_or_create_owned(&labels),
         }
     }
 
@@ -171,6 +215,21 @@ impl Metrics {
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+impl DoorMetrics {
+    /// Count a session for as long as the result lives.
+    pub(crate) fn session(&self) -> Counted {
+        self.accepted.inc();
+        self.sessions.inc();
+        Counted(self.sessions.clone())
+    }
+
+    /// Count a data port for as long as the result lives.
+    pub(crate) fn data_port(&self) -> Counted {
+        self.data_ports.inc();
+        Counted(self.data_ports.clone())
     }
 }
 

@@ -10,7 +10,6 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -20,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, debug_span, error, info, warn};
 
-use crate::{limits, metrics::Metrics};
+use crate::{limits, metrics::Metrics, stall::tune};
 
 /// Run one `session` for each accepted socket until `shutdown`; return when none is left, at the
 /// latest `drain` later.
@@ -47,7 +46,7 @@ pub(crate) async fn serve<S>(
                         // Gone already, most likely; its session will see.
                         debug!(%error, "socket not tuned");
                     }
-                    let guarded = guarded(session(socket), slot, metrics.connection());
+                    let guarded = guarded(session(socket), slot);
                     sessions.spawn(guarded.instrument(debug_span!("session", %peer)));
                     if failures > 0 {
                         info!(failures, "accepting again");
@@ -74,14 +73,10 @@ pub(crate) async fn serve<S>(
     sessions.shutdown().await;
 }
 
-/// A session that gives back its slot and its place in the count, however it ends.
-async fn guarded(
-    session: impl Future<Output = ()>,
-    slot: OwnedSemaphorePermit,
-    counted: impl Sized,
-) {
+/// A session that gives back its slot, however it ends.
+async fn guarded(session: impl Future<Output = ()>, slot: OwnedSemaphorePermit) {
     session.await;
-    drop((slot, counted));
+    drop(slot);
 }
 
 /// A free slot, then a socket. Cancel safe: a slot without a socket is given back.
@@ -101,19 +96,6 @@ fn log_panic(ended: Result<(), JoinError>) {
     }
 }
 
-/// Set a socket up: small writes leave at once, little waits in the kernel where newer bytes could
-/// not overtake it, and a peer that is gone is noticed though nobody speaks.
-fn tune(socket: &TcpStream) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    let socket = SockRef::from(socket);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_notsent_lowat(limits::UNSENT_BYTES_MAX)?;
-    let probes = TcpKeepalive::new()
-        .with_time(limits::TCP_PROBE_AFTER)
-        .with_interval(limits::TCP_PROBE_EVERY);
-    socket.set_tcp_keepalive(&probes)
-}
-
 /// Connections that may be open at once: `wanted`, or what the limit of open files leaves once the
 /// disk has its share. Raises that limit as far as it may be.
 pub(crate) fn connections_max(wanted: usize) -> usize {
@@ -129,6 +111,15 @@ pub(crate) fn connections_max(wanted: usize) -> usize {
         info!(wanted, allowed, files, "fewer connections, for want of open files");
     }
     wanted.min(allowed).max(1)
+}
+
+/// How many of the `allowed` descriptors those get that would have `wanted` of `all`.
+pub(crate) fn part(wanted: usize, all: usize, allowed: usize) -> usize {
+    if all <= allowed {
+        return wanted;
+    }
+    let part = wanted as u128 * allowed as u128 / all as u128;
+    usize::try_from(part).unwrap_or(wanted).max(1)
 }
 
 /// What connections get of `files` descriptors: all but the reserve, which is half of them where
@@ -147,5 +138,12 @@ mod tests {
         assert_eq!(share(1_024), 512);
         assert_eq!(share(100_000), 100_000 - 4_096);
         assert_eq!(share(0), 0);
+    }
+
+    #[test]
+    fn where_there_are_too_few_all_get_less() {
+        assert_eq!((part(100, 300, 300), part(200, 300, 300)), (100, 200));
+        assert_eq!((part(100, 300, 30), part(200, 300, 30)), (10, 20));
+        assert_eq!(part(1, 1000, 10), 1);
     }
 }

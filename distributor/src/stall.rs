@@ -23,13 +23,14 @@ use rustix::{
     io::retry_on_intr,
     time::Timespec,
 };
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::limits::{WRITE_STEP_BYTES, WRITE_STEPS};
+use crate::limits::{self, WRITE_STEP_BYTES, WRITE_STEPS};
 
 /// An I/O whose writes make progress within a limit, or fail.
 #[derive(Debug)]
@@ -127,12 +128,19 @@ pub(crate) struct Shared {
     sent: Counter,
     /// It is new, or was full lately: how many writes more are small steps.
     steps: u32,
+    /// Is each write one of these?
+    is_careful: bool,
 }
 
 impl Shared {
     /// Share `socket`, counting its bytes.
     pub(crate) fn new(socket: Arc<TcpStream>, received: Counter, sent: Counter) -> Self {
-        Self { socket, received, sent, steps: WRITE_STEPS }
+        Self { socket, received, sent, steps: WRITE_STEPS, is_careful: false }
+    }
+
+    /// Look at the socket before each write, however fast it is.
+    pub(crate) fn carefully(self) -> Self {
+        Self { is_careful: true, ..self }
     }
 
     /// A socket that was full is filled in small steps, with a look at it before each: by itself the
@@ -144,7 +152,7 @@ impl Shared {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.socket.poll_write_ready(cx))?;
-            let in_steps = self.steps > 0;
+            let in_steps = self.is_careful || self.steps > 0;
             let max = if in_steps { WRITE_STEP_BYTES } else { usize::MAX };
             let room = || if in_steps { has_room(&self.socket) } else { Ok(()) };
             // What clears the readiness must run inside, or a wake-up could be lost.
@@ -162,6 +170,19 @@ impl Shared {
             }
         }
     }
+}
+
+/// Set a socket up: small writes leave at once, little waits in the kernel where newer bytes could
+/// not overtake it, and a peer that is gone is noticed though nobody speaks.
+pub(crate) fn tune(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let socket = SockRef::from(socket);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(limits::UNSENT_BYTES_MAX)?;
+    let probes = TcpKeepalive::new()
+        .with_time(limits::TCP_PROBE_AFTER)
+        .with_interval(limits::TCP_PROBE_EVERY);
+    socket.set_tcp_keepalive(&probes)
 }
 
 /// Is less unsent in the kernel than it was told to keep (`TCP_NOTSENT_LOWAT`)? Otherwise the kernel
@@ -228,7 +249,7 @@ impl AsyncWrite for Shared {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(socket2::SockRef::from(&*self.socket).shutdown(std::net::Shutdown::Write))
+        Poll::Ready(SockRef::from(&*self.socket).shutdown(std::net::Shutdown::Write))
     }
 }
 

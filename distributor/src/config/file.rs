@@ -41,8 +41,8 @@ pub enum ConfigError {
         /// The key.
         key: String,
     },
-    /// A value that is neither text nor number.
-    #[error("{path}: {key:?} must be a text or a number")]
+    /// A value that is neither text, number, true nor false.
+    #[error("{path}: {key:?} must be a text, a number, true or false")]
     Value {
         /// The file.
         path: PathBuf,
@@ -79,6 +79,7 @@ fn argument(
     let text = match value {
         toml::Value::String(text) => text.clone(),
         toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Boolean(is_so) => is_so.to_string(),
         _ => return Err(ConfigError::Value { path: path.into(), key: key.into() }),
     };
     let overridden = arg.get_env().is_some_and(|name| std::env::var_os(name).is_some());
@@ -117,6 +118,14 @@ mod tests {
         assert_eq!(hosts(&[]), ["http://a:1", "http://b:2"]);
         let typed = ["--upstream", "http://c:3", "--upstream", "http://d:4"];
         assert_eq!(hosts(&typed), ["http://c:3", "http://d:4"]);
+    }
+
+    #[test]
+    fn a_switch_is_true_or_false_in_the_file_and_a_word_of_its_own_on_the_command_line() {
+        let deletes = |text, args: &[&str]| load(text, args).unwrap().doors.door_delete;
+        assert!(deletes("door-delete = true", &[]) && !deletes("door-delete = false", &[]));
+        assert!(!deletes("", &[]) && deletes("", &["--door-delete"]));
+        assert!(!deletes("door-delete = true", &["--door-delete=false"]));
     }
 
     #[test]

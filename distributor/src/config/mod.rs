@@ -7,14 +7,18 @@
 //! One struct, one parser: a line `key = value` of the file is read as `--key=value` would be, so
 //! that the two cannot differ, and a key that is no option is refused.
 
+mod door;
 mod file;
 mod target;
 mod units;
 
 use std::{ffi::OsString, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueEnum, builder::Resettable};
+use clap::{
+    ArgAction, Args, CommandFactory, FromArgMatches, Parser, ValueEnum, builder::Resettable,
+};
 
+pub use door::{DoorAddress, DoorError, DoorName, PortRange};
 pub use file::ConfigError;
 pub use target::{UpstreamUrl, UpstreamUrlError};
 use units::{bytes, duration};
@@ -38,6 +42,9 @@ pub struct Config {
     /// Whom to ask for streams that are not here.
     #[command(flatten)]
     pub upstream: UpstreamConfig,
+    /// What is spoken beside HTTP.
+    #[command(flatten)]
+    pub doors: DoorsConfig,
     /// What one peer may cost.
     #[command(flatten)]
     pub bounds: BoundsConfig,
@@ -151,6 +158,44 @@ pub struct UpstreamConfig {
     pub upstream_token_file: Option<PathBuf>,
 }
 
+/// What is spoken beside HTTP.
+#[derive(Clone, Debug, Args)]
+pub struct DoorsConfig {
+    /// Opens a door: asp, packets or lines, and the address that it listens on (asp=127.0.0.1:1986);
+    /// repeatable. Anything but loopback needs a publish token. In the environment and in a file: a
+    /// list with commas.
+    #[arg(long, env = "FRESHET_DOOR", value_delimiter = ',', value_name = "NAME=ADDRESS")]
+    pub door: Vec<DoorAddress>,
+    /// Whoever reaches the door asp may delete streams there.
+    #[arg(long, env = "FRESHET_DOOR_DELETE", value_name = "true|false", default_value_t = false)]
+    #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub door_delete: bool,
+    /// Doors are open though there is a read token, which none of their protocols can send.
+    #[arg(
+        long,
+        env = "FRESHET_DOOR_WITHOUT_TOKEN",
+        value_name = "true|false",
+        default_value_t = false
+    )]
+    #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub door_without_token: bool,
+    /// Sessions at once at each door; more wait in the kernel's backlog.
+    #[arg(long, env = "FRESHET_DOOR_CONNECTIONS", default_value_t = 1_000, value_name = "COUNT")]
+    pub door_connections: usize,
+    /// How long a session may be idle: without a command, and nothing plays. A command that was begun
+    /// has --idle.
+    #[arg(long, env = "FRESHET_DOOR_IDLE", value_parser = duration, default_value = "10m", value_name = "DURATION")]
+    pub door_idle: Duration,
+    /// Ports that songs of the door lines go over, one for each that plays; 0: any that are free.
+    #[arg(
+        long,
+        env = "FRESHET_DOOR_DATA_PORTS",
+        default_value = "40000-40999",
+        value_name = "FIRST-LAST"
+    )]
+    pub door_data_ports: PortRange,
+}
+
 /// What one peer may cost.
 #[derive(Clone, Debug, Args)]
 pub struct BoundsConfig {
@@ -234,6 +279,9 @@ impl Config {
         // What is repeatable is replaced like everything else, not added to.
         if !typed.upstream.upstream.is_empty() {
             config.upstream.upstream = typed.upstream.upstream;
+        }
+        if !typed.doors.door.is_empty() {
+            config.doors.door = typed.doors.door;
         }
         Ok(config)
     }

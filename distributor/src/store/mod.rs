@@ -165,6 +165,16 @@ impl Store {
         Some(stream)
     }
 
+    /// The stream of that number, once it is ready. Cancel safe.
+    pub(crate) async fn numbered(&self, id: u64) -> Option<Arc<Stream>> {
+        let stream = {
+            let streams = lock(&self.shared.streams);
+            streams.values().find(|stream| stream.id() == id).map(Arc::clone)?
+        };
+        stream.ready().await;
+        Some(stream)
+    }
+
     /// The stream of that name, made if it is missing; whether it was. One that is pulled has the
     /// incarnation of where it comes from.
     ///

@@ -7,6 +7,7 @@
 mod access;
 mod bad_input;
 mod curl;
+mod doors;
 mod faults;
 mod hygiene;
 mod joining;

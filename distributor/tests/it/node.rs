@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, panic::Location, time::Duration};
 
-use freshet_distributor::{BindError, Config, Distributor, OpenError};
+use freshet_distributor::{BindError, Config, Distributor, DoorName, OpenError};
 use freshet_protocol::Held;
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::timeout};
@@ -13,6 +13,8 @@ use crate::peer::{Peer, Reply};
 /// Listens on a free port, keeps its data in a folder of its own; told to stop when dropped.
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
+    /// The doors that its settings name.
+    pub(crate) doors: Vec<(DoorName, SocketAddr)>,
     running: JoinHandle<()>,
     shutdown: DropGuard,
     data: TempDir,
@@ -37,10 +39,10 @@ impl Node {
         config.bounds.drain = Duration::from_secs(1);
         change(&mut config);
         let bound = soon(bind(config)).await;
-        let address = bound.address();
+        let (address, doors) = (bound.address(), bound.doors().collect());
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(bound.run(shutdown.clone()));
-        Self { address, running, shutdown: shutdown.drop_guard(), data }
+        Self { address, doors, running, shutdown: shutdown.drop_guard(), data }
     }
 
     /// Connect, and say nothing yet.

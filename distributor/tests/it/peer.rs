@@ -75,7 +75,7 @@ impl Peer {
     }
 
     /// More bytes into `rest`; false at the end, by whatever way it came.
-    async fn more(&mut self) -> bool {
+    pub(crate) async fn more(&mut self) -> bool {
         let mut buffer = vec![0; 64 << 10];
         let read = soon(self.socket.read(&mut buffer)).await.unwrap_or(0);
         self.rest.extend_from_slice(&buffer[..read]);
@@ -83,7 +83,7 @@ impl Peer {
     }
 
     /// What comes up to and with `end`; what came if the connection ended before.
-    async fn through(&mut self, end: &[u8]) -> Vec<u8> {
+    pub(crate) async fn through(&mut self, end: &[u8]) -> Vec<u8> {
         loop {
             let found = self.rest.windows(end.len()).position(|bytes| bytes == end);
             if let Some(at) = found {
@@ -170,6 +170,18 @@ impl Peer {
             reply.body = std::mem::take(&mut self.rest);
         }
         reply
+    }
+
+    /// A line without its ending.
+    pub(crate) async fn line(&mut self) -> String {
+        let line = String::from_utf8(self.through(b"\n").await).unwrap();
+        line.strip_suffix('\n').unwrap_or_else(|| panic!("ended within {line:?}")).into()
+    }
+
+    /// All that comes to the end, by whatever way it came.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while self.more().await {}
+        std::mem::take(&mut self.rest)
     }
 
     /// Nothing more comes: the connection has ended.
