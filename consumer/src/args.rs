@@ -1,10 +1,12 @@
 //! What was typed, and what is meant by it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{error::Error, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use freshet_consumer::{Existing, Fetch, Manner, Policy, Start, StreamUrl, Token};
+use freshet_consumer::{DoorUrl, Existing, Fetch, Manner, Policy, Start, StreamUrl, Token};
+
+use crate::prompt::DoorTask;
 
 const AFTER: &str = "\
 Exit status:
@@ -19,6 +21,10 @@ Exit status:
   130  interrupted; start it again to go on
   143  told to terminate; start it again to go on
 
+At a door (asp://, packets:// or lines://) there is a prompt; when standard input is no terminal its lines
+are the commands, and each stream is played to its end. With /ID behind the port that stream is played. FILE
+is written from its beginning.
+
 FILE fills in place. FILE.have beside it says what it has, and stays there when the copy is complete:
 a later start then finds nothing to do. It may be deleted with the file, not without it.";
 
@@ -26,8 +32,9 @@ a later start then finds nothing to do. It may be deleted with the file, not wit
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER)]
 pub(crate) struct Args {
-    /// The stream: http://HOST:PORT/live/NAME
-    url: StreamUrl,
+    /// The stream: http://HOST:PORT/live/NAME; or a door: asp://, packets:// or lines://HOST[:PORT][/ID]
+    #[arg(value_parser = place)]
+    url: Place,
     /// Fill this file, or write the bytes in order to standard output (-)
     /// [default: the last segment of the stream's name, in this folder]
     #[arg(short, long, value_name = "FILE|-")]
@@ -58,6 +65,20 @@ pub(crate) struct Args {
     token_file: Option<PathBuf>,
 }
 
+/// Where bytes are to be had.
+#[derive(Clone, Debug)]
+enum Place {
+    Stream(StreamUrl),
+    Door(DoorUrl),
+}
+
+fn place(text: &str) -> Result<Place, Box<dyn Error + Send + Sync>> {
+    if DoorUrl::is_meant(text) {
+        return Ok(Place::Door(text.parse()?));
+    }
+    Ok(Place::Stream(text.parse()?))
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Want {
     All,
@@ -66,7 +87,14 @@ enum Want {
 
 /// What is to be done.
 #[derive(Debug)]
-pub(crate) struct Task {
+pub(crate) enum Task {
+    Stream(Box<StreamTask>),
+    Door(DoorTask),
+}
+
+/// A stream, and where it goes.
+#[derive(Debug)]
+pub(crate) struct StreamTask {
     pub(crate) fetch: Fetch,
     pub(crate) output: Output,
     pub(crate) verify: bool,
@@ -82,7 +110,11 @@ pub(crate) enum Output {
 impl Args {
     /// Put it together, or say what does not go together.
     pub(crate) fn task(self) -> anyhow::Result<Task> {
-        let output = self.output();
+        let url = match self.url.clone() {
+            Place::Stream(url) => url,
+            Place::Door(url) => return Ok(Task::Door(self.door_task(url)?)),
+        };
+        let output = self.output(&url);
         match &output {
             Output::Stdout { .. } if self.poll => {
                 bail!("--poll brings the newest bytes first; -o - needs them in order")
@@ -95,7 +127,7 @@ impl Args {
             }
             _ => {}
         }
-        let mut fetch = Fetch::new(self.url);
+        let mut fetch = Fetch::new(url);
         fetch.wait = Duration::from_secs(self.wait);
         fetch.give_up = self.give_up.map(Duration::from_secs);
         fetch.token = match (self.token_file, self.token) {
@@ -105,15 +137,23 @@ impl Args {
             (None, Some(token)) => Some(token.parse()?),
             (None, None) => None,
         };
-        Ok(Task { fetch, output, verify: self.verify })
+        Ok(Task::Stream(Box::new(StreamTask { fetch, output, verify: self.verify })))
     }
 
-    fn output(&self) -> Output {
+    fn door_task(self, url: DoorUrl) -> anyhow::Result<DoorTask> {
+        let is_patient = self.wait > 0 || self.give_up.is_some();
+        if self.policy == Want::Newest || self.poll || self.verify || is_patient {
+            bail!("a door knows nothing of --policy, --poll, --verify, --wait and --give-up")
+        }
+        Ok(DoorTask { url, output: self.output, replaces: self.replace })
+    }
+
+    fn output(&self, url: &StreamUrl) -> Output {
         let policy = match self.policy {
             Want::All => Policy::All,
             Want::Newest => Policy::Newest,
         };
-        let path = self.output.clone().unwrap_or_else(|| self.url.last_segment().into());
+        let path = self.output.clone().unwrap_or_else(|| url.last_segment().into());
         if path.as_os_str() == "-" {
             let start = if policy == Policy::All { Start::Beginning } else { Start::Live };
             return Output::Stdout { start };

@@ -17,6 +17,7 @@ mod ask;
 mod assemble;
 mod backoff;
 mod copy;
+mod doors;
 mod fetch;
 mod follow;
 mod have_file;
@@ -32,6 +33,7 @@ mod verify;
 
 pub use assemble::{Assembly, TotalChanged};
 pub use copy::{CopyError, End, Summary, to_file};
+pub use doors::{DoorError, DoorScheme, DoorSong, DoorUrl, DoorUrlError};
 pub use fetch::{Deadlines, Fetch, FetchError, Manner, Policy, Resume, Start};
 pub use follow::Follow;
 pub use have_file::{Have, HaveError};

@@ -78,3 +78,10 @@ pub const SILENT_SHOWN: Duration = Duration::from_secs(2);
 const _: () = assert!(RUNS_MAX as u64 * 41 + 8192 <= HAVE_BYTES_MAX);
 const _: () = assert!(BACKOFF_MIN.as_nanos() < BACKOFF_MAX.as_nanos());
 const _: () = assert!(POLL_WAIT.as_secs() <= freshet_protocol::limits::WAIT_SECONDS_MAX as u64);
+
+/// Bytes read from a door at once.
+pub const DOOR_READ_BYTES: usize = 64 << 10;
+
+/// A packet that may be the last of its song is taken for it after so long without another byte: a door
+/// writes each packet at once.
+pub const PACKET_SETTLE: Duration = Duration::from_millis(250);

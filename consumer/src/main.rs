@@ -8,6 +8,8 @@ use tokio::runtime::Runtime;
 use crate::{args::Args, run::Status};
 
 mod args;
+mod console;
+mod prompt;
 mod run;
 mod signals;
 

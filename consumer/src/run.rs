@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::Context;
 use freshet_consumer::{
-    CopyError, End, FetchError, Progress, Summary, VerifyError, digest_of_file, to_file, to_writer,
-    verify,
+    CopyError, DoorError, End, FetchError, Progress, Summary, VerifyError, digest_of_file, to_file,
+    to_writer, verify,
 };
 use freshet_protocol::Sha256Digest;
 use sha2::{Digest, Sha256};
@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    args::{Output, Task},
-    signals,
+    args::{Output, StreamTask, Task},
+    prompt, signals,
 };
 
 /// 128 and the signal's number, as a shell says it.
@@ -42,7 +42,12 @@ pub(crate) async fn command(task: Task) -> ExitCode {
     let mut progress = Progress::on_terminal();
     log_beside(&progress);
     let shutdown = CancellationToken::new();
-    let running = run(task, &mut progress, &shutdown);
+    let running = async {
+        match task {
+            Task::Stream(task) => run(*task, &mut progress, &shutdown).await,
+            Task::Door(task) => prompt::run(task, &shutdown).await,
+        }
+    };
     let (outcome, terminated) = match signals::until(running, &shutdown).await {
         Ok(ended) => ended,
         Err(error) => (Err(error.into()), false),
@@ -69,11 +74,11 @@ fn log_beside(progress: &Progress) {
 
 /// Take the stream; check it where that is asked for.
 async fn run(
-    task: Task,
+    task: StreamTask,
     progress: &mut Progress,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Status> {
-    let Task { fetch, output, verify: wanted } = task;
+    let StreamTask { fetch, output, verify: wanted } = task;
     let url = fetch.url.to_string();
     let (summary, ours) = match &output {
         Output::File { path, manner, existing } => {
@@ -146,6 +151,9 @@ fn status_of(error: &anyhow::Error) -> Status {
         Some(FetchError::Replaced { .. }) => return Status::Replaced,
         Some(FetchError::Lost { .. }) => return Status::Holes,
         _ => {}
+    }
+    if let Some(DoorError::NoStream { .. }) = error.downcast_ref::<DoorError>() {
+        return Status::NoStream;
     }
     match error.downcast_ref::<VerifyError>() {
         Some(VerifyError::Differs { .. } | VerifyError::NoDigest) => Status::Differs,
