@@ -1,11 +1,11 @@
 //! What was typed, and what is meant by it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{error::Error, path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use freshet_consumer::{Fetch, Policy, Start, StreamUrl, Token};
-use freshet_player::{Play, Via, limits};
+use freshet_consumer::{DoorUrl, Fetch, Policy, Start, StreamUrl, Token};
+use freshet_player::{DoorPlay, Play, Via, limits};
 
 const AFTER: &str = "\
 Programs: mpv, vlc and ffplay are started with the flags that make them show a live byte soonest,
@@ -26,8 +26,9 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER)]
 pub(crate) struct Args {
-    /// The stream: http://HOST:PORT/live/NAME
-    url: StreamUrl,
+    /// The stream: http://HOST:PORT/live/NAME; or at a door: asp://, packets:// or lines://HOST[:PORT]/ID
+    #[arg(value_parser = place)]
+    url: Place,
     /// The program that shows it: mpv, vlc, ffplay, or a command
     #[arg(long, value_name = "PROGRAM", required_unless_present = "headless")]
     via: Option<Via>,
@@ -55,7 +56,22 @@ pub(crate) struct Args {
 #[derive(Debug)]
 pub(crate) enum Task {
     Play(Play),
+    Door(DoorPlay),
     Headless(Fetch, Policy),
+}
+
+/// Where the stream is.
+#[derive(Clone, Debug)]
+enum Place {
+    Stream(StreamUrl),
+    Door(DoorUrl),
+}
+
+fn place(text: &str) -> Result<Place, Box<dyn Error + Send + Sync>> {
+    if DoorUrl::is_meant(text) {
+        return Ok(Place::Door(text.parse()?));
+    }
+    Ok(Place::Stream(text.parse()?))
 }
 
 fn start(text: &str) -> Result<Start, String> {
@@ -72,7 +88,11 @@ fn start(text: &str) -> Result<Start, String> {
 impl Args {
     /// Put it together, or say what does not go together.
     pub(crate) fn task(self) -> anyhow::Result<Task> {
-        let mut fetch = Fetch::new(self.url);
+        let url = match self.url.clone() {
+            Place::Stream(url) => url,
+            Place::Door(url) => return Ok(Task::Door(self.door(url)?)),
+        };
+        let mut fetch = Fetch::new(url);
         fetch.wait = Duration::from_secs(self.wait);
         fetch.token = match (self.token_file, self.token) {
             (Some(path), _) => {
@@ -88,12 +108,25 @@ impl Args {
                 Start::Offset(_) => anyhow::bail!("--headless begins at live or start"),
             };
         };
-        ensure!(
-            self.buffer_bytes >= limits::BUFFER_BYTES_MIN,
-            "--buffer-bytes is at least {}",
-            limits::BUFFER_BYTES_MIN
-        );
+        ensure_room(self.buffer_bytes)?;
         let (from, buffer_bytes) = (self.from, self.buffer_bytes);
         Ok(Task::Play(Play { fetch, from, via, buffer_bytes }))
     }
+
+    /// What a door plays; it has its own beginning, and waits for nobody.
+    fn door(self, url: DoorUrl) -> anyhow::Result<DoorPlay> {
+        let via = self.via.context("a stream at a door is shown --via a program")?;
+        let id =
+            url.id().context("which stream? its number stands behind the host: asp://HOST/ID")?;
+        ensure!(self.wait == 0, "a door knows nothing of --wait");
+        ensure!(self.from == Start::Live, "a door knows nothing of --from");
+        ensure_room(self.buffer_bytes)?;
+        Ok(DoorPlay { url, id, via, buffer_bytes: self.buffer_bytes })
+    }
+}
+
+fn ensure_room(buffer_bytes: usize) -> anyhow::Result<()> {
+    let min = limits::BUFFER_BYTES_MIN;
+    ensure!(buffer_bytes >= min, "--buffer-bytes is at least {min}");
+    Ok(())
 }

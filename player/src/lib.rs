@@ -16,5 +16,5 @@ mod via;
 
 pub use buffer::Buffer;
 pub use headless::{Tally, headless};
-pub use play::{Play, PlayEnd, PlayError, Played};
+pub use play::{DoorPlay, Play, PlayEnd, PlayError, Played};
 pub use via::{Pace, StartError, Via, ViaError};

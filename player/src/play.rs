@@ -7,7 +7,8 @@
 
 use std::{io, process::ExitStatus};
 
-use freshet_consumer::{Fetch, FetchError, Follow, Manner, Start};
+use bytes::Bytes;
+use freshet_consumer::{DoorError, DoorSong, DoorUrl, Fetch, FetchError, Follow, Manner, Start};
 use tokio::{
     io::AsyncWriteExt,
     process::{Child, ChildStdin},
@@ -28,6 +29,19 @@ pub struct Play {
     pub fetch: Fetch,
     /// Where to begin; a stream that is complete begins at its beginning in any case.
     pub from: Start,
+    /// What shows it.
+    pub via: Via,
+    /// Bytes kept for a program that is slower than the network.
+    pub buffer_bytes: usize,
+}
+
+/// A stream at a door to show.
+#[derive(Clone, Debug)]
+pub struct DoorPlay {
+    /// The door.
+    pub url: DoorUrl,
+    /// The number of the stream.
+    pub id: u64,
     /// What shows it.
     pub via: Via,
     /// Bytes kept for a program that is slower than the network.
@@ -63,6 +77,9 @@ pub enum PlayError {
     /// The stream.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// The stream at a door.
+    #[error(transparent)]
+    Door(#[from] DoorError),
     /// The program does not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -86,27 +103,14 @@ impl Play {
     ///
     /// The stream cannot be taken, or the program does not start or fails.
     pub async fn run(self, shutdown: &CancellationToken) -> Result<Played, PlayError> {
-        let mut buffer = Buffer::new(self.buffer_bytes);
         let opened = tokio::select! {
             biased;
             () = shutdown.cancelled() => None,
             opened = self.open() => Some(opened?),
         };
-        let Some((mut follow, pace)) = opened else {
-            return Ok(Played { end: PlayEnd::Interrupted, bytes: 0, buffered_bytes_peak: 0 });
-        };
-        let mut child = self.via.start(pace)?;
-        let mut stdin = child.stdin.take();
-        let mut bytes = 0;
-        let fed = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => Ok(Fed::Stopped),
-            fed = feed(&mut follow, &mut buffer, &mut stdin, &mut bytes) => fed,
-            ended = child.wait() => ended.map(|_| Fed::Refused).map_err(Into::into),
-        };
-        drop(stdin);
-        let end = self.finish(fed?, child, shutdown).await?;
-        Ok(Played { end, bytes, buffered_bytes_peak: buffer.peak() })
+        let Some((follow, pace)) = opened else { return Ok(Played::nothing()) };
+        let source = Source::Stream(Box::new(follow));
+        show(source, pace, &self.via, self.buffer_bytes, shutdown).await
     }
 
     async fn open(&self) -> Result<(Follow, Pace), FetchError> {
@@ -120,31 +124,91 @@ impl Play {
         }
         Ok((follow, Pace::Live))
     }
+}
 
-    /// The program's own end, which it gets as long as it needs for once it has all bytes.
-    async fn finish(
-        &self,
-        fed: Fed,
-        mut child: Child,
-        shutdown: &CancellationToken,
-    ) -> Result<PlayEnd, PlayError> {
-        let status = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => None,
-            status = child.wait() => Some(status?),
+impl DoorPlay {
+    /// Show it until it ends, the program does, or `shutdown`. Nothing tells whether it is live, so the
+    /// program keeps time by itself.
+    ///
+    /// # Errors
+    ///
+    /// The stream cannot be taken, or the program does not start or fails.
+    pub async fn run(self, shutdown: &CancellationToken) -> Result<Played, PlayError> {
+        let Some(song) = shutdown.run_until_cancelled(self.url.play(self.id)).await else {
+            return Ok(Played::nothing());
         };
-        let Some(status) = status else {
-            // Its input has ended, and a terminal's interrupt reached it as well.
-            if timeout(limits::PROGRAM_END, child.wait()).await.is_err() {
-                child.kill().await?;
-            }
-            return Ok(PlayEnd::Interrupted);
-        };
-        if !status.success() {
-            return Err(PlayError::Program { program: self.via.program().into(), status });
-        }
-        Ok(if fed == Fed::All { PlayEnd::Stream } else { PlayEnd::Program })
+        let source = Source::Door(Box::new(song?));
+        show(source, Pace::Recorded, &self.via, self.buffer_bytes, shutdown).await
     }
+}
+
+impl Played {
+    fn nothing() -> Self {
+        Self { end: PlayEnd::Interrupted, bytes: 0, buffered_bytes_peak: 0 }
+    }
+}
+
+/// Where the bytes come from.
+enum Source {
+    Stream(Box<Follow>),
+    Door(Box<DoorSong>),
+}
+
+impl Source {
+    /// The next bytes; `None` at the end. Cancel safe.
+    async fn next(&mut self) -> Result<Option<Bytes>, PlayError> {
+        match self {
+            Self::Stream(follow) => Ok(follow.next().await?.map(|piece| piece.bytes)),
+            Self::Door(song) => Ok(song.next().await?),
+        }
+    }
+}
+
+async fn show(
+    mut source: Source,
+    pace: Pace,
+    via: &Via,
+    buffer_bytes: usize,
+    shutdown: &CancellationToken,
+) -> Result<Played, PlayError> {
+    let mut buffer = Buffer::new(buffer_bytes);
+    let mut child = via.start(pace)?;
+    let mut stdin = child.stdin.take();
+    let mut bytes = 0;
+    let fed = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Ok(Fed::Stopped),
+        fed = feed(&mut source, &mut buffer, &mut stdin, &mut bytes) => fed,
+        ended = child.wait() => ended.map(|_| Fed::Refused).map_err(Into::into),
+    };
+    drop(stdin);
+    let end = finish(via, fed?, child, shutdown).await?;
+    Ok(Played { end, bytes, buffered_bytes_peak: buffer.peak() })
+}
+
+/// The program's own end, which it gets as long as it needs for once it has all bytes.
+async fn finish(
+    via: &Via,
+    fed: Fed,
+    mut child: Child,
+    shutdown: &CancellationToken,
+) -> Result<PlayEnd, PlayError> {
+    let status = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => None,
+        status = child.wait() => Some(status?),
+    };
+    let Some(status) = status else {
+        // Its input has ended, and a terminal's interrupt reached it as well.
+        if timeout(limits::PROGRAM_END, child.wait()).await.is_err() {
+            child.kill().await?;
+        }
+        return Ok(PlayEnd::Interrupted);
+    };
+    if !status.success() {
+        return Err(PlayError::Program { program: via.program().into(), status });
+    }
+    Ok(if fed == Fed::All { PlayEnd::Stream } else { PlayEnd::Program })
 }
 
 /// Why the program gets no more bytes.
@@ -159,7 +223,7 @@ enum Fed {
 }
 
 async fn feed(
-    follow: &mut Follow,
+    source: &mut Source,
     buffer: &mut Buffer,
     stdin: &mut Option<ChildStdin>,
     fed: &mut u64,
@@ -168,7 +232,7 @@ async fn feed(
     loop {
         let piece = {
             // Kept over the writes: a request under way is not to begin anew with each of them.
-            let next = follow.next();
+            let next = source.next();
             tokio::pin!(next);
             loop {
                 tokio::select! {
@@ -181,8 +245,8 @@ async fn feed(
                 }
             }
         };
-        let Some(piece) = piece else { break };
-        buffer.push(piece.bytes);
+        let Some(bytes) = piece else { break };
+        buffer.push(bytes);
     }
     while !buffer.is_empty() {
         let written = stdin.write(buffer.front()).await;

@@ -3,8 +3,8 @@
 use std::io;
 
 use anyhow::Context;
-use freshet_consumer::FetchError;
-use freshet_player::{PlayEnd, PlayError, headless};
+use freshet_consumer::{DoorError, FetchError};
+use freshet_player::{PlayEnd, PlayError, Played, headless};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -35,13 +35,13 @@ async fn carry_out(task: Task, shutdown: &CancellationToken) -> anyhow::Result<(
     match task {
         Task::Play(play) => {
             let url = play.fetch.url.clone();
-            let played = play.run(shutdown).await.with_context(|| format!("cannot show {url}"))?;
-            let why = match played.end {
-                PlayEnd::Stream => "the stream has ended",
-                PlayEnd::Program => "the program has ended",
-                PlayEnd::Interrupted => "interrupted",
-            };
-            eprintln!("{why}: {} bytes shown", played.bytes);
+            let played = play.run(shutdown).await;
+            tell(played.with_context(|| format!("cannot show {url}"))?);
+        }
+        Task::Door(play) => {
+            let url = play.url.clone();
+            let played = play.run(shutdown).await;
+            tell(played.with_context(|| format!("cannot show {url}"))?);
         }
         Task::Headless(fetch, policy) => {
             let url = fetch.url.clone();
@@ -52,6 +52,15 @@ async fn carry_out(task: Task, shutdown: &CancellationToken) -> anyhow::Result<(
         }
     }
     Ok(())
+}
+
+fn tell(played: Played) {
+    let why = match played.end {
+        PlayEnd::Stream => "the stream has ended",
+        PlayEnd::Program => "the program has ended",
+        PlayEnd::Interrupted => "interrupted",
+    };
+    eprintln!("{why}: {} bytes shown", played.bytes);
 }
 
 /// Wait for `running`, which is told of the first signal; and whether that was SIGTERM.
@@ -74,6 +83,7 @@ async fn until<T>(
 /// What an error comes to.
 pub(crate) fn status_of(error: &anyhow::Error) -> u8 {
     let fetch = match error.downcast_ref::<PlayError>() {
+        Some(PlayError::Door(DoorError::NoStream { .. })) => return NO_STREAM,
         Some(PlayError::Fetch(fetch)) => Some(fetch),
         _ => error.downcast_ref::<FetchError>(),
     };
