@@ -10,6 +10,7 @@ mod damage;
 mod demo;
 mod disk;
 mod docs;
+mod doors;
 mod edges;
 mod example;
 mod joining;

@@ -2,25 +2,23 @@
 
 use std::{collections::BTreeMap, process::Command};
 
-use super::{
-    command::{DEADLINE, Node},
-    docs::document,
-};
+use super::{command::DEADLINE, docs::document, doors::Doors};
 
 /// Metrics with their types.
 type Metrics = BTreeMap<String, String>;
 
 #[test]
 fn every_metric_is_documented_and_every_documented_one_is_there() {
-    let node = Node::start();
-    // A request that was answered makes the counters that have labels.
-    fetch(&node, "/healthz");
-    assert_eq!(documented(&document("docs/operations.md")), exposed(&fetch(&node, "/metrics")));
+    // Doors, and a request that was answered, make the counters that have labels.
+    let node = Doors::open();
+    fetch(&node.http, "/healthz");
+    let exposed = exposed(&fetch(&node.http, "/metrics"));
+    assert_eq!(documented(&document("docs/operations.md")), exposed);
 }
 
-fn fetch(node: &Node, path: &str) -> String {
+fn fetch(address: &str, path: &str) -> String {
     let deadline = DEADLINE.as_secs().to_string();
-    let url = format!("http://{}{path}", node.address);
+    let url = format!("http://{address}{path}");
     let output = Command::new("curl").args(["-sSf", "-m", &deadline, &url]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
