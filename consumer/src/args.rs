@@ -5,6 +5,7 @@ use std::{error::Error, path::PathBuf, time::Duration};
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use freshet_consumer::{DoorUrl, Existing, Fetch, Manner, Policy, Start, StreamUrl, Token};
+use freshet_protocol::From;
 
 use crate::prompt::DoorTask;
 
@@ -42,6 +43,11 @@ pub(crate) struct Args {
     /// Which bytes: a complete copy, the newest first; or from the live edge on, and never mind gaps
     #[arg(long, value_enum, default_value_t = Want::All)]
     policy: Want,
+    /// With -o -: begin as a player does, after the container's header, where there is one, at the join
+    /// point of `live`, or at or before a time: -30s before the newest byte, or 2026-11-25T10:00:00Z;
+    /// or, without a header, at `start` or an offset
+    #[arg(long, value_name = "WHERE", allow_hyphen_values = true, value_parser = start)]
+    from: Option<Start>,
     /// Ask again and again for one part each, where something on the way holds long replies back
     #[arg(long)]
     poll: bool,
@@ -85,6 +91,15 @@ enum Want {
     Newest,
 }
 
+fn start(text: &str) -> Result<Start, String> {
+    match text.parse() {
+        Ok(From::Start) => Ok(Start::Beginning),
+        Ok(From::Offset(offset)) => Ok(Start::Offset(offset)),
+        Ok(from) => Ok(Start::Join(from)),
+        Err(()) => Err(format!("expected {}", From::EXPECTED)),
+    }
+}
+
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Task {
@@ -116,6 +131,15 @@ impl Args {
         };
         let output = self.output(&url);
         match &output {
+            Output::File { .. } if self.from.is_some() => {
+                bail!("--from is about bytes in order (-o -); a file has all of them")
+            }
+            Output::Stdout { .. } if self.from.is_some() && self.policy == Want::Newest => {
+                bail!("--policy newest says where to begin, and so does --from")
+            }
+            Output::Stdout { start } if self.verify && *start != Start::Beginning => {
+                bail!("--verify compares a complete copy, and this one begins later")
+            }
             Output::Stdout { .. } if self.poll => {
                 bail!("--poll brings the newest bytes first; -o - needs them in order")
             }
@@ -155,8 +179,8 @@ impl Args {
         };
         let path = self.output.clone().unwrap_or_else(|| url.last_segment().into());
         if path.as_os_str() == "-" {
-            let start = if policy == Policy::All { Start::Beginning } else { Start::Live };
-            return Output::Stdout { start };
+            let default = if policy == Policy::All { Start::Beginning } else { Start::Live };
+            return Output::Stdout { start: self.from.unwrap_or(default) };
         }
         let manner =
             if self.poll { Manner::Poll(policy) } else { Manner::Continuous(policy.backfill()) };

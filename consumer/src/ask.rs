@@ -4,6 +4,7 @@
 //!   Continuous   GET ?backfill=...  Accept: multipart/byteranges  Content-Range: HELD
 //!   Poll         GET                Prefer: wait=25               Content-Range: HELD
 //!   InOrder      GET                Range: bytes=NEXT-9007199254740991
+//!                GET ?from=-30s     once, to begin at a join point
 //! ```
 
 use std::time::Duration;
@@ -18,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     backoff::Pauses,
-    fetch::{Fetch, FetchError, Manner},
+    fetch::{Fetch, FetchError, Manner, Start},
     head::Head,
     limits,
     request::{self, Body, Client, Cut, Fields},
@@ -55,6 +56,10 @@ impl Question {
                 client.get(&query, fields([claim, accept]), Duration::ZERO).await
             }
             Manner::Poll(_) => client.get("", fields([claim]), limits::POLL_WAIT).await,
+            Manner::InOrder(Start::Join(from)) => {
+                let query = Delivery { from, ..Delivery::default() }.to_query();
+                client.get(&query, Fields::new(), Duration::ZERO).await
+            }
             Manner::InOrder(_) => {
                 let range = format!("bytes={}-{LIVE_LAST_POSITION}", self.position);
                 client.get("", fields([(header::RANGE, range)]), Duration::ZERO).await
@@ -101,15 +106,24 @@ pub(crate) async fn read(
 ) -> Result<Answer, FetchError> {
     match head.status {
         StatusCode::PARTIAL_CONTENT => Ok(Answer::Body(body(manner, head, incoming)?)),
-        StatusCode::NO_CONTENT => Ok(Answer::Nothing),
-        StatusCode::RANGE_NOT_SATISFIABLE if matches!(manner, Manner::InOrder(_)) => {
-            Ok(Answer::Nothing)
+        StatusCode::OK if matches!(manner, Manner::InOrder(Start::Join(_))) => {
+            let place = head.join;
+            let place =
+                place.ok_or(FetchError::Foreign { what: "it does not say where it begins" })?;
+            Ok(Answer::Body(Body::plain(incoming, place)))
         }
+        StatusCode::NO_CONTENT => Ok(Answer::Nothing),
+        StatusCode::RANGE_NOT_SATISFIABLE if is_follow(manner) => Ok(Answer::Nothing),
         status if status.is_success() => {
             Err(FetchError::Foreign { what: "it has bytes without a Content-Range" })
         }
         _ => Ok(Answer::Later(refusal(fetch, head, request::detail(incoming).await)?)),
     }
+}
+
+/// Is it asked for from a place on that may be the live edge?
+fn is_follow(manner: Manner) -> bool {
+    matches!(manner, Manner::InOrder(start) if !matches!(start, Start::Join(_)))
 }
 
 fn body(manner: Manner, head: &Head, incoming: Incoming) -> Result<Body, FetchError> {

@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
+    ages::Ages,
     assemble::Assembly,
+    clock::ClockOffset,
     fetch::{Fetch, FetchError, Manner},
     follow::Follow,
     limits,
@@ -28,6 +30,10 @@ pub struct Summary {
     pub assembly: Assembly,
     /// What it took.
     pub effort: Effort,
+    /// How old the newest byte was, each time that there was a newer one.
+    pub ages: Ages,
+    /// How far the distributor's clock is from ours, where it told.
+    pub clock: Option<ClockOffset>,
 }
 
 /// Why taking a stream is over.
@@ -78,7 +84,7 @@ pub async fn to_file(
     let before = earlier.as_ref().map_or_else(Assembly::default, FileSink::assembly);
     let untouched = {
         let etag = earlier.as_ref().map(|sink| sink.resume().etag);
-        move |end| Summary { end, etag, assembly: before, effort: Effort::default() }
+        move |end| Summary { etag, assembly: before, ..Summary::empty(end) }
     };
     let opened = tokio::select! {
         biased;
@@ -99,7 +105,14 @@ pub async fn to_file(
 impl Summary {
     pub(crate) fn of(end: End, follow: &Follow) -> Self {
         let (etag, assembly) = (Some(follow.etag().clone()), follow.assembly().clone());
-        Self { end, etag, assembly, effort: follow.effort() }
+        let (effort, ages, clock) = (follow.effort(), follow.ages().clone(), follow.clock());
+        Self { end, etag, assembly, effort, ages, clock }
+    }
+
+    /// Nothing was found.
+    pub(crate) fn empty(end: End) -> Self {
+        let (etag, assembly, effort) = Default::default();
+        Self { end, etag, assembly, effort, ages: Ages::default(), clock: None }
     }
 }
 
@@ -167,6 +180,6 @@ async fn fill(
         };
         sink.write(&piece)?;
         sink.know_total(follow.assembly().total());
-        progress.note(&piece, follow.assembly());
+        progress.note(&piece, follow);
     }
 }

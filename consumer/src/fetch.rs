@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use freshet_protocol::{Backfill, ETag, Held};
+use freshet_protocol::{Backfill, ETag, From, Held};
 
 use crate::{follow::Follow, limits, request::Cut, token::Token, url::StreamUrl};
 
@@ -86,6 +86,9 @@ pub enum Start {
     Live,
     /// At this offset.
     Offset(u64),
+    /// As a player does: the container's header, then from the join point there, or at or before that
+    /// time, on.
+    Join(From),
 }
 
 /// What an earlier run holds of which incarnation.

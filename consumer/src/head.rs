@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use freshet_protocol::{ETag, Held, Placed, Sha256Digest, Stamp, boundary_of, field};
+use freshet_protocol::{ETag, Held, Placed, RoundTrip, Sha256Digest, Stamp, boundary_of, field};
 use http::{HeaderMap, HeaderName, StatusCode, header, response::Parts};
 
 /// What a reply says before its body.
@@ -15,6 +15,12 @@ pub(crate) struct Head {
     pub(crate) retry_after: Option<Duration>,
     pub(crate) digest: Option<Sha256Digest>,
     pub(crate) origin_time: Option<Stamp>,
+    /// What the distributor's clock said.
+    pub(crate) stream_time: Option<Stamp>,
+    /// Where a plain reply begins in the stream, and how many bytes of a header go before.
+    pub(crate) join: Option<(u64, u64)>,
+    /// How the reply came, once it has.
+    pub(crate) trip: Option<RoundTrip>,
     pub(crate) boundary: Option<String>,
     content_range: Option<String>,
 }
@@ -22,6 +28,7 @@ pub(crate) struct Head {
 impl Head {
     pub(crate) fn read(parts: &Parts) -> Self {
         let fields = &parts.headers;
+        let number = |name| text(fields, name)?.parse::<u64>().ok();
         let seconds = || text(fields, &header::RETRY_AFTER)?.parse().ok();
         Self {
             status: parts.status,
@@ -32,6 +39,9 @@ impl Head {
             retry_after: seconds().map(Duration::from_secs),
             digest: text(fields, &field::REPR_DIGEST).and_then(|digest| digest.parse().ok()),
             origin_time: text(fields, &field::ORIGIN_TIME).and_then(|time| time.parse().ok()),
+            stream_time: text(fields, &field::STREAM_TIME).and_then(|time| time.parse().ok()),
+            join: number(&field::STREAM_JOIN).zip(number(&field::STREAM_HEADER).or(Some(0))),
+            trip: None,
             boundary: text(fields, &header::CONTENT_TYPE).and_then(boundary_of).map(Into::into),
             content_range: text(fields, &header::CONTENT_RANGE).map(Into::into),
         }

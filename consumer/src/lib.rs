@@ -13,9 +13,11 @@
 
 pub mod limits;
 
+mod ages;
 mod ask;
 mod assemble;
 mod backoff;
+mod clock;
 mod copy;
 mod doors;
 mod fetch;
@@ -31,7 +33,9 @@ mod token;
 mod url;
 mod verify;
 
+pub use ages::Ages;
 pub use assemble::{Assembly, TotalChanged};
+pub use clock::ClockOffset;
 pub use copy::{CopyError, End, Summary, to_file};
 pub use doors::{DoorError, DoorScheme, DoorSong, DoorUrl, DoorUrlError};
 pub use fetch::{Deadlines, Fetch, FetchError, Manner, Policy, Resume, Start};

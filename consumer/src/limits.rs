@@ -66,6 +66,13 @@ pub const TOKEN_BYTES_MAX: u64 = 4 << 10;
 /// Bytes hashed at a time.
 pub const HASH_BYTES: usize = 1 << 20;
 
+/// Round trips that the distributor's clock is estimated by: the quickest of eight, as NTP's clients do
+/// it (RFC 5905, section 10).
+pub const ROUND_TRIPS_KEPT: usize = 8;
+
+/// Largest age that is counted; older is counted as this.
+pub const AGE_MICROS_MAX: u64 = 86_400_000_000;
+
 /// Time between two redraws of the progress bar.
 pub const REDRAW: Duration = Duration::from_millis(200);
 

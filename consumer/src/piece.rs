@@ -18,13 +18,17 @@ pub struct Piece {
     pub origin_time: Option<Stamp>,
     /// When they came, by our clock.
     pub received: Stamp,
+    /// How far the distributor's clock was ahead of ours, in nanoseconds, as far as that is known.
+    pub clock_ahead_nanos: i64,
 }
 
 impl Piece {
-    /// How old the part was when these bytes of it came, as far as the two clocks agree.
+    /// How old the part was when these bytes of it came, by the distributor's clock: right as far as
+    /// that and the origin's agree.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
-        self.origin_time.map(|captured| self.received.since(captured))
+        let received = self.received.shifted(self.clock_ahead_nanos);
+        self.origin_time.map(|captured| received.since(captured))
     }
 
     /// One past the last byte.
@@ -34,10 +38,16 @@ impl Piece {
     }
 
     /// The pieces of `run` that are `fresh`.
-    pub(crate) fn of(run: &Run, fresh: &RangeSet, received: Stamp) -> impl Iterator<Item = Self> {
+    pub(crate) fn of(
+        run: &Run,
+        fresh: &RangeSet,
+        received: Stamp,
+        clock_ahead_nanos: i64,
+    ) -> impl Iterator<Item = Self> {
         fresh.iter().filter_map(move |range| {
-            let bytes = slice(run, range)?;
-            Some(Self { offset: range.start(), bytes, origin_time: run.origin_time, received })
+            let (offset, bytes) = (range.start(), slice(run, range)?);
+            let origin_time = run.origin_time;
+            Some(Self { offset, bytes, origin_time, received, clock_ahead_nanos })
         })
     }
 }
@@ -66,10 +76,12 @@ mod tests {
     #[test]
     fn a_run_that_overlaps_gives_only_what_is_new() {
         let bytes = Bytes::from_static(b"0123456789");
-        let run = Run { offset: 100, bytes, origin_time: None, total: None };
+        let (origin_time, total, is_header) = (Some(Stamp::from_nanos(400)), None, false);
+        let run = Run { offset: 100, bytes, origin_time, total, is_header };
         let fresh = [ByteRange::at(101, 2), ByteRange::at(107, 3)].into_iter().flatten().collect();
-        let pieces: Vec<_> = Piece::of(&run, &fresh, Stamp::from_nanos(1)).collect();
+        let pieces: Vec<_> = Piece::of(&run, &fresh, Stamp::from_nanos(1000), -250).collect();
         let shown: Vec<_> = pieces.iter().map(|piece| (piece.offset, &piece.bytes[..])).collect();
         assert_eq!(shown, [(101, &b"12"[..]), (107, &b"789"[..])]);
+        assert_eq!(pieces[0].age(), Some(Duration::from_nanos(350)), "by the distributor's clock");
     }
 }

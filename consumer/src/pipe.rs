@@ -33,8 +33,7 @@ pub async fn to_writer(
         opened = fetch.open(Manner::InOrder(start), None) => Some(opened?),
     };
     let Some(mut follow) = opened else {
-        let (etag, assembly, effort) = Default::default();
-        return Ok(Summary { end: End::Interrupted, etag, assembly, effort });
+        return Ok(Summary::empty(End::Interrupted));
     };
     let end = pour(&mut follow, out, hash, progress, shutdown).await?;
     let ended = follow.assembly().total().is_some_and(|total| follow.position() >= total);
@@ -78,6 +77,6 @@ async fn pour(
             },
         }
         hash.update(&piece.bytes);
-        progress.note(&piece, follow.assembly());
+        progress.note(&piece, follow);
     }
 }

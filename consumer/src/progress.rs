@@ -9,7 +9,9 @@ use std::{
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use crate::{assemble::Assembly, limits, piece::Piece};
+use crate::{
+    ages::Ages, assemble::Assembly, clock::ClockOffset, follow::Follow, limits, piece::Piece,
+};
 
 /// A line that says what is held, what is missing, how far behind, and how fast.
 #[derive(Debug)]
@@ -20,7 +22,8 @@ pub struct Progress {
     /// Received since the line was drawn.
     fresh_bytes: u64,
     rate: f64,
-    age: Option<Duration>,
+    ages: Ages,
+    clock: Option<ClockOffset>,
     came: Instant,
     counted: Instant,
 }
@@ -60,8 +63,8 @@ impl Progress {
 
     fn of(bar: ProgressBar, redraw: Option<Interval>) -> Self {
         let (standing, now) = (Standing::default(), Instant::now());
-        let (rate, age) = (0.0, None);
-        Self { bar, redraw, standing, fresh_bytes: 0, rate, age, came: now, counted: now }
+        let (rate, ages, clock) = (0.0, Ages::default(), None);
+        Self { bar, redraw, standing, fresh_bytes: 0, rate, ages, clock, came: now, counted: now }
     }
 
     /// A writer for log lines, which go above the line.
@@ -71,18 +74,21 @@ impl Progress {
     }
 
     /// A piece came.
-    pub fn note(&mut self, piece: &Piece, assembly: &Assembly) {
+    pub fn note(&mut self, piece: &Piece, follow: &Follow) {
         if self.redraw.is_none() {
             return;
         }
+        let assembly = follow.assembly();
         self.fresh_bytes = self.fresh_bytes.saturating_add(piece.bytes.len() as u64);
-        if piece.end() == assembly.edge() {
-            self.age = piece.age();
-        }
         self.came = Instant::now();
+        let is_due = self.counted.elapsed() >= limits::REDRAW;
         // Counting many runs takes longer than taking the piece did: then not for each.
-        if assembly.runs() <= limits::RUNS_COUNTED || self.counted.elapsed() >= limits::REDRAW {
-            (self.standing, self.counted) = (Standing::of(assembly), self.came);
+        if assembly.runs() <= limits::RUNS_COUNTED || is_due {
+            self.standing = Standing::of(assembly);
+        }
+        if is_due {
+            (self.ages, self.clock) = (follow.ages().clone(), follow.clock());
+            self.counted = self.came;
         }
     }
 
@@ -94,8 +100,16 @@ impl Progress {
         // Smoothed over about a second, or the number cannot be read.
         self.rate += (rate - self.rate) * 0.2;
         self.fresh_bytes = 0;
-        self.bar.set_message(self.standing.line(self.rate, self.age, self.came.elapsed()));
+        self.bar.set_message(self.line());
         self.bar.tick();
+    }
+
+    fn line(&self) -> String {
+        let mut line = self.standing.line(self.rate, &self.ages, self.came.elapsed());
+        if let Some(clock) = self.clock {
+            line += &format!(" · clock {clock}");
+        }
+        line
     }
 
     /// Take the line away.
@@ -116,7 +130,7 @@ impl Standing {
         }
     }
 
-    fn line(&self, rate: f64, age: Option<Duration>, silent: Duration) -> String {
+    fn line(&self, rate: f64, ages: &Ages, silent: Duration) -> String {
         let total =
             self.total.map_or_else(String::new, |total| format!(" of {}", HumanBytes(total)));
         let missing = match self.holes {
@@ -124,9 +138,9 @@ impl Standing {
             1 => format!("{} missing in 1 hole", HumanBytes(self.missing)),
             holes => format!("{} missing in {holes} holes", HumanBytes(self.missing)),
         };
-        let time = match age {
+        let time = match ages.newest() {
             _ if silent > limits::SILENT_SHOWN => format!("silent for {} s", silent.as_secs()),
-            Some(age) => format!("{:.0} ms old", age.as_secs_f64() * 1e3),
+            Some(age) => format!("{:.0} ms old, {ages}", age.as_secs_f64() * 1e3),
             None => String::new(),
         };
         let time = if time.is_empty() { time } else { format!(", {time}") };
@@ -162,14 +176,15 @@ mod tests {
         let mut assembly = Assembly::default();
         assembly.place(ByteRange::new(0, 1024).unwrap());
         assembly.learn("bytes 0-1023,3072-4095/8192".parse().unwrap(), 0).unwrap();
-        let standing = Standing::of(&assembly);
+        let (standing, mut ages) = (Standing::of(&assembly), Ages::default());
+        ages.note(Duration::from_millis(250));
         assert_eq!(
-            standing.line(2048.0, Some(Duration::from_millis(250)), Duration::ZERO),
+            standing.line(2048.0, &ages, Duration::ZERO),
             "1.00 KiB of 8.00 KiB held · 7.00 KiB missing in 1 hole · \
-             3.00 KiB behind live, 250 ms old · 2.00 KiB/s"
+             3.00 KiB behind live, 250 ms old, 250.88 ms (p50), 250.88 ms (p99) · 2.00 KiB/s"
         );
         assert_eq!(
-            Standing::default().line(0.0, None, Duration::from_secs(12)),
+            Standing::default().line(0.0, &Ages::default(), Duration::from_secs(12)),
             "0 B held · none missing · 0 B behind live, silent for 12 s · 0 B/s"
         );
     }

@@ -9,10 +9,15 @@
 //! A client has one connection and one request at a time. What it spawns (hyper's driver of the
 //! connection) dies with it.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
-use freshet_protocol::{PartError, PartHead, PartReader, PartStep, Problem, Stamp, field};
+use freshet_protocol::{
+    PartError, PartHead, PartReader, PartStep, Problem, RoundTrip, Stamp, field,
+};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{body::Incoming, client::conn::http1};
@@ -163,11 +168,15 @@ impl Client {
         let request = self.request(method, query, fields, wait);
         let connection = self.connection.as_mut().ok_or(Cut::Early)?;
         let limit = self.deadlines.reply_head.saturating_add(wait);
+        let sent = now();
         let reply = timeout(limit, connection.sender.send_request(request))
             .await
             .map_err(|_| Cut::NoReply(limit))??;
+        let received = now();
         let (parts, body) = reply.into_parts();
-        Ok((Head::read(&parts), body))
+        let mut head = Head::read(&parts);
+        head.trip = head.stream_time.map(|theirs| RoundTrip { sent, theirs, received });
+        Ok((head, body))
     }
 
     fn request(
@@ -201,6 +210,11 @@ impl Client {
         own.extend(fields.iter().cloned());
         request
     }
+}
+
+/// What our clock says.
+pub(crate) fn now() -> Stamp {
+    SystemTime::now().into()
 }
 
 /// Connects to the first address that answers, with probes that notice a peer that vanished.
@@ -243,6 +257,8 @@ pub(crate) struct Run {
     pub(crate) origin_time: Option<Stamp>,
     /// The complete length, where the part says it.
     pub(crate) total: Option<u64>,
+    /// It is the container's header, which goes before and belongs elsewhere.
+    pub(crate) is_header: bool,
 }
 
 /// The bytes of a reply.
@@ -257,13 +273,15 @@ enum Form {
     /// `multipart/byteranges`: each part says where it belongs.
     Parts { reader: PartReader, part: Option<Part> },
     /// One run, from the first position that the head named.
-    Run(Part),
+    Run { part: Part, rest: Bytes },
 }
 
 /// Where the next bytes belong.
 #[derive(Clone, Copy, Debug)]
 struct Part {
     next: u64,
+    /// Bytes of the container's header that go before.
+    header: u64,
     origin_time: Option<Stamp>,
     total: Option<u64>,
 }
@@ -275,8 +293,14 @@ impl Body {
     }
 
     pub(crate) fn run(incoming: Incoming, head: &Head, next: u64, total: Option<u64>) -> Self {
-        let form = Form::Run(Part { next, origin_time: head.origin_time, total });
-        Self { incoming, form }
+        let part = Part { next, header: 0, origin_time: head.origin_time, total };
+        Self { incoming, form: Form::Run { part, rest: Bytes::new() } }
+    }
+
+    /// A plain body: so many bytes of a header, and then the stream from `next` on.
+    pub(crate) fn plain(incoming: Incoming, (next, header): (u64, u64)) -> Self {
+        let part = Part { next, header, origin_time: None, total: None };
+        Self { incoming, form: Form::Run { part, rest: Bytes::new() } }
     }
 
     /// The next bytes; `None` at the proper end. Cancel safe: what was received is kept.
@@ -298,7 +322,7 @@ impl Body {
     /// hyper says that the body is over; a multipart body says so itself before.
     fn over(&self) -> Result<Option<Run>, Cut> {
         match self.form {
-            Form::Run(_) => Ok(None),
+            Form::Run { .. } => Ok(None),
             Form::Parts { .. } => Err(Cut::Early),
         }
     }
@@ -307,7 +331,11 @@ impl Body {
 impl Form {
     /// Bytes that were received before: `Some(None)` at the closing boundary, `None` for "read on".
     fn step(&mut self) -> Result<Option<Option<Run>>, Cut> {
-        let Self::Parts { reader, part } = self else { return Ok(None) };
+        let (reader, part) = match self {
+            Self::Parts { reader, part } => (reader, part),
+            Self::Run { rest, .. } if rest.is_empty() => return Ok(None),
+            Self::Run { part, rest } => return Ok(Some(Some(part.take(std::mem::take(rest))))),
+        };
         loop {
             match reader.step()? {
                 PartStep::Head(head) => *part = Some(Part::of(&head)),
@@ -327,7 +355,17 @@ impl Form {
                 reader.push(&data);
                 None
             }
-            Self::Run(part) => (!data.is_empty()).then(|| part.take(data)),
+            Self::Run { .. } if data.is_empty() => None,
+            Self::Run { part, rest } => {
+                let mut data = data;
+                let header = usize::try_from(part.header).unwrap_or(usize::MAX).min(data.len());
+                if header == 0 {
+                    return Some(part.take(data));
+                }
+                let head = data.split_to(header);
+                *rest = data;
+                Some(part.take_header(head))
+            }
         }
     }
 }
@@ -335,12 +373,19 @@ impl Form {
 impl Part {
     fn of(head: &PartHead) -> Self {
         let placed = head.placed;
-        Self { next: placed.range.start(), origin_time: head.origin_time, total: placed.total }
+        let next = placed.range.start();
+        Self { next, header: 0, origin_time: head.origin_time, total: placed.total }
     }
 
     fn take(&mut self, bytes: Bytes) -> Run {
         let offset = self.next;
         self.next = self.next.saturating_add(bytes.len() as u64);
-        Run { offset, bytes, origin_time: self.origin_time, total: self.total }
+        let (origin_time, total) = (self.origin_time, self.total);
+        Run { offset, bytes, origin_time, total, is_header: false }
+    }
+
+    fn take_header(&mut self, bytes: Bytes) -> Run {
+        self.header = self.header.saturating_sub(bytes.len() as u64);
+        Run { offset: self.next, bytes, origin_time: None, total: None, is_header: true }
     }
 }

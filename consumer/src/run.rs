@@ -131,6 +131,12 @@ fn tell(summary: &Summary) {
         effort.requests,
         effort.cuts,
     );
+    if summary.ages.count() > 0 {
+        eprintln!("age of the newest byte: {}", summary.ages);
+    }
+    if let Some(clock) = summary.clock {
+        eprintln!("the distributor's clock against ours: {clock}");
+    }
     let holes = assembly.holes();
     if summary.end == End::Holes && !holes.is_empty() {
         let (runs, shown) = (holes.runs(), holes.newest_runs(8));

@@ -25,7 +25,8 @@ use crate::{
 
 pub use crate::store::OpenError;
 pub(crate) use crate::store::{
-    Follower, Landing, OriginKey, Publisher, Read, ReadError, Skip, Stream, WriteError,
+    Follower, Landing, OriginKey, OutOfTime, Publisher, Read, ReadError, Skip, Stream, Timeline,
+    WriteError,
 };
 pub(crate) use crate::upstream::{Asker, Hops, Unavailable};
 
@@ -186,6 +187,11 @@ impl Hub {
     /// Follow a stream; counts as a consumer until dropped.
     pub(crate) fn follow(&self, stream: &Arc<Stream>) -> Follower {
         Follower::new(stream)
+    }
+
+    /// Which of the stream's bytes came when.
+    pub(crate) fn timeline(&self, stream: &Arc<Stream>) -> Timeline {
+        Timeline::new(stream)
     }
 
     /// SHA-256 of the whole stream; `None` while it is not complete or has holes.

@@ -33,6 +33,10 @@ pub const WRITE_STEPS: u32 = 32;
 /// small enough that a slow one has little in flight that has become old.
 pub const FRAME_BYTES_MAX: usize = 64 << 10;
 
+/// Lines of a timeline that are made together: what a listing costs in memory, and in bytes that are
+/// read again for their join points (64 KiB a line).
+pub const TIMELINE_PAGE_LINES: usize = 64;
+
 /// Bytes of a chunk that is checked before it is kept, for its digest or because it overlaps what
 /// is held. It waits in memory meanwhile.
 pub const CHECKED_CHUNK_BYTES_MAX: u64 = 16 << 20;

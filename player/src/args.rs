@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use freshet_consumer::{DoorUrl, Fetch, Policy, Start, StreamUrl, Token};
 use freshet_player::{DoorPlay, Play, Via, limits};
+use freshet_protocol::From;
 
 const AFTER: &str = "\
 Programs: mpv, vlc and ffplay are started with the flags that make them show a live byte soonest,
@@ -35,8 +36,10 @@ pub(crate) struct Args {
     /// Show nothing: count the bytes, and say how old the newest one is when it comes
     #[arg(long, conflicts_with_all = ["via", "buffer_bytes"])]
     headless: bool,
-    /// Where to begin: live, start, or an offset; a stream that is complete begins at its start
-    #[arg(long, value_name = "WHERE", default_value = "live", value_parser = start)]
+    /// Where to begin: live, start, an offset, or a time (-30s, 2026-11-25T10:00:00Z); a stream that is
+    /// complete begins at its start
+    #[arg(long, value_name = "WHERE", default_value = "live", allow_hyphen_values = true)]
+    #[arg(value_parser = start)]
     from: Start,
     /// Bytes kept in memory for a program that is slower than the network
     #[arg(long, value_name = "BYTES", default_value_t = limits::BUFFER_BYTES)]
@@ -75,13 +78,12 @@ fn place(text: &str) -> Result<Place, Box<dyn Error + Send + Sync>> {
 }
 
 fn start(text: &str) -> Result<Start, String> {
-    match text {
-        "live" => Ok(Start::Live),
-        "start" => Ok(Start::Beginning),
-        offset => offset
-            .parse()
-            .map(Start::Offset)
-            .map_err(|_| "expected live, start or an offset".into()),
+    match text.parse() {
+        Ok(From::Live) => Ok(Start::Live),
+        Ok(From::Start) => Ok(Start::Beginning),
+        Ok(From::Offset(offset)) => Ok(Start::Offset(offset)),
+        Ok(from) => Ok(Start::Join(from)),
+        Err(()) => Err(format!("expected {}", From::EXPECTED)),
     }
 }
 
@@ -105,7 +107,9 @@ impl Args {
             return match self.from {
                 Start::Live => Ok(Task::Headless(fetch, Policy::Newest)),
                 Start::Beginning => Ok(Task::Headless(fetch, Policy::All)),
-                Start::Offset(_) => anyhow::bail!("--headless begins at live or start"),
+                Start::Offset(_) | Start::Join(_) => {
+                    anyhow::bail!("--headless begins at live or start")
+                }
             };
         };
         ensure_room(self.buffer_bytes)?;

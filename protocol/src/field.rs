@@ -23,6 +23,8 @@ pub const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 /// First offset that retention still keeps; absent while that is 0. A peer neither asks for older
 /// bytes nor sends them.
 pub const RETAINED_FROM: HeaderName = HeaderName::from_static("retained-from");
+/// How many bytes of the container's header go before that, where there are any.
+pub const STREAM_HEADER: HeaderName = HeaderName::from_static("stream-header");
 /// Where a plain live reply begins in the stream.
 pub const STREAM_JOIN: HeaderName = HeaderName::from_static("stream-join");
 /// The distributor's clock: a [`Stamp`](crate::Stamp).

@@ -1,6 +1,10 @@
 //! What a GET may ask for in its query: where to begin, what to do when behind, how far back.
 
-use std::{fmt::Write, str::FromStr};
+use std::{borrow::Cow, fmt::Write, str::FromStr};
+
+use percent_encoding::percent_decode_str;
+
+use crate::from::From;
 
 /// Options of a delivery, as the query says them. Unknown keys are ignored, as URLs go; a known
 /// key with a value that means nothing is an error.
@@ -19,19 +23,6 @@ pub struct Delivery {
     pub limit: Option<u64>,
     /// `resume=1`: a live stream is shaped as a file, so that players which resume files resume it.
     pub resume: bool,
-}
-
-/// Where a plain delivery begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum From {
-    /// At the newest place where a player can begin; the live edge, where the container is not
-    /// known.
-    #[default]
-    Live,
-    /// At the first byte kept.
-    Start,
-    /// At this offset.
-    Offset(u64),
 }
 
 /// What happens to a plain consumer that is slower than the stream.
@@ -72,9 +63,9 @@ pub enum Skip {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}={value} is not understood; expected {expected}")]
 pub struct QueryError {
-    key: &'static str,
-    value: String,
-    expected: &'static str,
+    pub(crate) key: &'static str,
+    pub(crate) value: String,
+    pub(crate) expected: &'static str,
 }
 
 impl Delivery {
@@ -85,9 +76,10 @@ impl Delivery {
     /// A known key has a value that means nothing.
     pub fn parse(query: &str) -> Result<Self, QueryError> {
         let mut delivery = Self::default();
-        for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        for (key, value) in pairs(query) {
+            let value = value.as_ref();
             match key {
-                "from" => delivery.from = parse("from", value, "live, start or an offset")?,
+                "from" => delivery.from = parse("from", value, From::EXPECTED)?,
                 "behind" => delivery.behind = parse("behind", value, "lag, skip or close")?,
                 "backfill" => delivery.backfill = parse("backfill", value, "none, ring or all")?,
                 "skip" => delivery.skip = parse("skip", value, "join or any")?,
@@ -101,6 +93,10 @@ impl Delivery {
         if delivery.resume && delivery.behind != Behind::Lag {
             // Its bytes have their places as those of a file have: none can be left out.
             let (value, expected) = ("1".into(), "no behind= beside it but lag");
+            return Err(QueryError { key: "resume", value, expected });
+        }
+        if delivery.resume && delivery.from.is_time() {
+            let (value, expected) = ("1".into(), "no time in from= beside it: a file has offsets");
             return Err(QueryError { key: "resume", value, expected });
         }
         if delivery.limit == Some(0) {
@@ -119,10 +115,8 @@ impl Delivery {
             // Writing to a String cannot fail.
             let _ = write!(query, "{mark}{key}={value}");
         };
-        match self.from {
-            From::Live => {}
-            From::Start => put("from", "start".into()),
-            From::Offset(offset) => put("from", offset.to_string()),
+        if self.from != From::Live {
+            put("from", self.from.to_string());
         }
         match self.behind {
             Behind::Lag => {}
@@ -148,7 +142,13 @@ impl Delivery {
     }
 }
 
-fn parse<T: FromStr>(
+/// The pairs of a query, with the escapes of their values undone: browsers write `:` as `%3A`.
+pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(key, value)| (key, percent_decode_str(value).decode_utf8_lossy()))
+}
+
+pub(crate) fn parse<T: FromStr>(
     key: &'static str,
     value: &str,
     expected: &'static str,
@@ -156,25 +156,13 @@ fn parse<T: FromStr>(
     value.parse().map_err(|_| QueryError { key, value: value.chars().take(60).collect(), expected })
 }
 
-fn flag(key: &'static str, value: &str) -> Result<bool, QueryError> {
+pub(crate) fn flag(key: &'static str, value: &str) -> Result<bool, QueryError> {
     match value {
         "1" => Ok(true),
         "0" => Ok(false),
         _ => {
             let value = value.chars().take(60).collect();
             Err(QueryError { key, value, expected: "0 or 1" })
-        }
-    }
-}
-
-impl FromStr for From {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "live" => Ok(Self::Live),
-            "start" => Ok(Self::Start),
-            offset => offset.parse().map(Self::Offset).map_err(|_| ()),
         }
     }
 }
@@ -227,6 +215,11 @@ mod tests {
             let delivery = Delivery::parse(query.trim_start_matches('?')).unwrap();
             assert_eq!(delivery.to_query(), query);
         }
+        for query in ["?from=-30s", "?from=-1.5s&behind=skip", "?from=@1700000000.500000000"] {
+            assert_eq!(Delivery::parse(&query[1..]).unwrap().to_query(), query);
+        }
+        let escaped = Delivery::parse("from=2026-11-25T10%3A00%3A00%2B01%3A00").unwrap();
+        assert_eq!(escaped.from, "2026-11-25T09:00:00Z".parse().unwrap());
         let resumed = "?from=7&resume=1";
         assert_eq!(Delivery::parse(&resumed[1..]).unwrap().to_query(), resumed);
         assert_eq!(Delivery::parse("resume=0").unwrap(), Delivery::default());
@@ -246,6 +239,7 @@ mod tests {
             let error = Delivery::parse(&format!("resume=1&behind={behind}")).unwrap_err();
             assert!(error.to_string().contains("no behind= beside it but lag"), "{error}");
         }
-        assert!(Delivery::parse("from=-30s").is_err());
+        let error = Delivery::parse("resume=1&from=-30s").unwrap_err();
+        assert!(error.to_string().contains("a file has offsets"), "{error}");
     }
 }

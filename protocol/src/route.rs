@@ -11,6 +11,8 @@ pub enum Route {
     Live(StreamName),
     /// `/live/`: the catalogue.
     Catalogue,
+    /// `/index/NAME`: a stream's timeline.
+    Index(StreamName),
     /// `/metrics`: Prometheus text.
     Metrics,
     /// `/healthz`: liveness.
@@ -43,10 +45,15 @@ impl FromStr for Route {
             "/live" | "/live/" => Ok(Self::Catalogue),
             "/metrics" => Ok(Self::Metrics),
             "/healthz" => Ok(Self::Health),
-            _ => match path.strip_prefix("/live/") {
-                Some(name) => Ok(Self::Live(name.parse()?)),
-                None => Err(RouteError::Unknown { path: path.chars().take(256).collect() }),
-            },
+            _ => {
+                if let Some(name) = path.strip_prefix("/live/") {
+                    Ok(Self::Live(name.parse()?))
+                } else if let Some(name) = path.strip_prefix("/index/") {
+                    Ok(Self::Index(name.parse()?))
+                } else {
+                    Err(RouteError::Unknown { path: path.chars().take(256).collect() })
+                }
+            }
         }
     }
 }
@@ -55,6 +62,7 @@ impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Live(name) => write!(f, "/live/{name}"),
+            Self::Index(name) => write!(f, "/index/{name}"),
             Self::Catalogue => f.write_str("/live/"),
             Self::Metrics => f.write_str("/metrics"),
             Self::Health => f.write_str("/healthz"),
@@ -69,7 +77,7 @@ mod tests {
 
     #[test]
     fn every_route_is_parsed_as_it_is_printed() {
-        for path in ["/", "/live/", "/metrics", "/healthz", "/live/a/b"] {
+        for path in ["/", "/live/", "/metrics", "/healthz", "/live/a/b", "/index/a/b"] {
             assert_eq!(path.parse::<Route>().unwrap().to_string(), path);
         }
     }

@@ -11,23 +11,26 @@
 //! A reply that ends is believed only after a HEAD has said the same: a proxy may end a body
 //! properly that it received cut.
 
+mod body;
 mod wants;
 
 use std::{collections::VecDeque, time::Duration};
 
-use freshet_protocol::{Backfill, ByteRange, ETag, Stamp};
+use freshet_protocol::{Backfill, ByteRange, ETag};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use crate::{
+    ages::Ages,
     ask::{self, Answer, Question},
     assemble::Assembly,
     backoff::Pauses,
+    clock::{Clock, ClockOffset},
     fetch::{Fetch, FetchError, Manner, Policy, Resume, Start},
     head::Head,
     limits,
     piece::{Effort, Piece},
-    request::{Body, Client, Cut, Fields, Run},
+    request::{Body, Client, Cut, Fields},
 };
 
 /// A stream being taken.
@@ -47,6 +50,10 @@ pub struct Follow {
     /// Since when nothing has gone right.
     failing_since: Option<Instant>,
     effort: Effort,
+    clock: Clock,
+    ages: Ages,
+    /// Bytes of a container's header that were handed out, and that the reply at hand has brought.
+    header: (u64, u64),
     /// When a byte came that was not held before.
     fresh_at: Instant,
     /// Polling: where the distributor has nothing that we lack.
@@ -92,9 +99,13 @@ impl Follow {
             resume_at: None,
             failing_since: None,
             effort: Effort::default(),
+            clock: Clock::default(),
+            ages: Ages::default(),
+            header: (0, 0),
             fresh_at: Instant::now(),
             swept: None,
         };
+        follow.clock.extend(head.trip);
         let held = head.held().ok_or(NOT_SAID)?;
         follow.assembly.learn(held, head.retained_from)?;
         follow.begin();
@@ -111,6 +122,8 @@ impl Follow {
                     Start::Beginning => self.first_kept(),
                     Start::Live => edge,
                     Start::Offset(offset) => offset,
+                    // The reply will tell.
+                    Start::Join(_) => return self.start = self.assembly.floor(),
                 };
             }
             Manner::Poll(Policy::Newest) | Manner::Continuous(Backfill::None) => {
@@ -176,6 +189,18 @@ impl Follow {
         self.effort
     }
 
+    /// How old the newest byte was, each time that there was a newer one.
+    #[must_use]
+    pub const fn ages(&self) -> &Ages {
+        &self.ages
+    }
+
+    /// How far the distributor's clock is from ours; `None` where it does not tell the time.
+    #[must_use]
+    pub fn clock(&self) -> Option<ClockOffset> {
+        self.clock.offset()
+    }
+
     /// In order: the offset of the next byte.
     #[must_use]
     pub fn position(&self) -> u64 {
@@ -194,6 +219,7 @@ impl Follow {
             Ok(reply) => reply,
             Err(cut) => return self.pause(cut),
         };
+        self.clock.extend(head.trip);
         match ask::read(&self.fetch, self.manner, &head, incoming).await? {
             Answer::Later(cut) => self.pause(cut),
             Answer::Body(body) => {
@@ -201,6 +227,10 @@ impl Follow {
                 self.assembly.raise_floor(head.retained_from);
                 self.check_lost()?;
                 self.swept = self.sweep(&head, claim_end);
+                self.header.1 = 0;
+                if let (Manner::InOrder(Start::Join(_)), Some((at, _))) = (self.manner, head.join) {
+                    self.start = at;
+                }
                 self.state = State::Reading(body);
                 Ok(())
             }
@@ -234,47 +264,14 @@ impl Follow {
         };
     }
 
-    /// A step of the body: bytes, its end, or its cut.
-    fn take(&mut self, step: Result<Option<Run>, Cut>) -> Result<(), FetchError> {
-        match step {
-            Ok(Some(run)) => self.place(run),
-            Ok(None) => {
-                self.state = match self.manner {
-                    Manner::Poll(_) => State::Ask,
-                    Manner::Continuous(_) | Manner::InOrder(_) => State::Confirm,
-                };
-                Ok(())
-            }
-            Err(cut) => self.pause(cut),
-        }
-    }
-
-    fn place(&mut self, run: Run) -> Result<(), FetchError> {
-        let length = run.bytes.len() as u64;
-        let Some(range) = ByteRange::at(run.offset, length) else {
-            return Err(FetchError::Foreign { what: "its bytes have no possible place" });
-        };
-        self.assembly.learn_total(run.total, range.end())?;
-        self.effort.received_bytes += length;
-        self.failing_since = None;
-        let fresh = self.assembly.place(range);
-        if !fresh.is_empty() {
-            self.fresh_at = Instant::now();
-            self.pauses.reset();
-        } else if let Manner::Poll(_) = self.manner {
-            // Whoever sends what we hold has nothing better: do not spin.
-            self.resume_at = Some(Instant::now() + limits::POLL_PAUSE);
-        }
-        let received = Stamp::from(std::time::SystemTime::now());
-        self.ready.extend(Piece::of(&run, &fresh, received));
-        Ok(())
-    }
-
     /// The body is silent: is the source, or is the connection dead?
     async fn doubt(&mut self) -> Result<(), FetchError> {
         match self.client.sibling().head(Fields::new(), Duration::ZERO).await {
             Err(cut) => return self.pause(cut),
-            Ok(head) if head.status.is_success() => self.learn(&head)?,
+            Ok(head) if head.status.is_success() => {
+                self.clock.extend(head.trip);
+                self.learn(&head)?;
+            }
             Ok(head) => {
                 // It is there and has no time for questions: no reason to give up the body.
                 ask::refusal(&self.fetch, &head, String::new())?;
@@ -302,6 +299,7 @@ impl Follow {
             Ok(head) => head,
             Err(cut) => return self.pause_in(State::Confirm, cut),
         };
+        self.clock.extend(head.trip);
         if !head.status.is_success() {
             let cut = ask::refusal(&self.fetch, &head, String::new())?;
             return self.pause_in(State::Confirm, cut);

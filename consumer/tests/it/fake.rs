@@ -6,7 +6,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use freshet_consumer::{Fetch, Policy, StreamUrl};
@@ -36,6 +36,10 @@ pub(crate) struct Model {
     pub(crate) held: RangeSet,
     pub(crate) total: Option<u64>,
     pub(crate) retained_from: u64,
+    /// A plain reply begins with this header, and then at this offset.
+    pub(crate) join: (Vec<u8>, u64),
+    /// How far its clock is ahead, in nanoseconds.
+    pub(crate) ahead: i64,
     /// The bodies of the next GETs are cut after so many bytes.
     pub(crate) cuts: VecDeque<usize>,
     /// The bodies of so many next GETs say nothing.
@@ -225,7 +229,8 @@ impl Session {
 
     fn etag_fields(&self) -> String {
         let model = self.model.lock().unwrap();
-        let mut fields = format!("ETag: {}\r\n", model.etag);
+        let now = Stamp::from(SystemTime::now()).shifted(model.ahead);
+        let mut fields = format!("ETag: {}\r\nStream-Time: {now}\r\n", model.etag);
         if model.retained_from > 0 {
             fields += &format!("Retained-From: {}\r\n", model.retained_from);
         }
@@ -254,7 +259,10 @@ impl Session {
         if let Some(range) = field(head, "range") {
             return self.in_order(range, cut).await;
         }
-        let claim: Held = field(head, "content-range").unwrap().parse().unwrap();
+        let Some(claim) = field(head, "content-range") else {
+            return self.plain(cut).await;
+        };
+        let claim: Held = claim.parse().unwrap();
         if field(head, "accept") == Some("multipart/byteranges") {
             self.continuous(claim.set, head.contains("backfill=none"), cut, mute).await
         } else {
@@ -298,7 +306,9 @@ impl Session {
             match next {
                 Ok((range, bytes, total)) => {
                     let placed = Placed { range, total };
-                    let origin_time = Some(Stamp::from_nanos(1_500_000_000));
+                    let now =
+                        Stamp::from(SystemTime::now()).shifted(self.model.lock().unwrap().ahead);
+                    let origin_time = Some(now.shifted(-1_500_000_000));
                     let part = PartHead { placed, content_type: None, origin_time };
                     pen.chunk(&part.encode(boundary)).await?;
                     pen.chunk(&bytes).await?;
@@ -350,9 +360,8 @@ impl Session {
     async fn in_order(&mut self, range: &str, cut: Option<usize>) -> io::Result<()> {
         let first = range.strip_prefix("bytes=").unwrap();
         let first = first.strip_suffix("-9007199254740991").unwrap();
-        let mut next: u64 = first.parse().unwrap();
-        let model = self.model.clone();
-        if model.lock().unwrap().total == Some(next) {
+        let next: u64 = first.parse().unwrap();
+        if self.model.lock().unwrap().total == Some(next) {
             let fields = self.held_fields("") + "Content-Length: 0\r\n";
             return self.say("416 Range Not Satisfiable", &fields).await;
         }
@@ -360,8 +369,26 @@ impl Session {
             + &format!("Content-Range: bytes {next}-9007199254740991/*\r\n")
             + "Transfer-Encoding: chunked\r\n";
         self.say("206 Partial Content", &fields).await?;
+        self.pour(&[], next, cut).await
+    }
+
+    /// As for a player: the header, and then the stream from a join point on.
+    async fn plain(&mut self, cut: Option<usize>) -> io::Result<()> {
+        let (header, next) = self.model.lock().unwrap().join.clone();
+        let place = format!("Stream-Join: {next}\r\nStream-Header: {}\r\n", header.len());
+        let fields = self.etag_fields() + &place + "Transfer-Encoding: chunked\r\n";
+        self.say("200 OK", &fields).await?;
+        self.pour(&header, next, cut).await
+    }
+
+    /// The rest of a stream, after `header`.
+    async fn pour(&mut self, header: &[u8], mut next: u64, cut: Option<usize>) -> io::Result<()> {
+        let model = self.model.clone();
         let mut changed = self.changed.subscribe();
         let mut pen = Pen { socket: &mut self.socket, left: cut };
+        if !header.is_empty() {
+            pen.chunk(header).await?;
+        }
         loop {
             let (run, total) = {
                 let model = model.lock().unwrap();

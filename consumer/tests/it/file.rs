@@ -89,6 +89,23 @@ async fn a_complete_stream_is_copied_and_then_found_complete() {
 }
 
 #[tokio::test]
+async fn the_age_of_the_newest_byte_is_told_by_the_distributors_clock() {
+    const HOUR: i64 = 3_600_000_000_000;
+    let (stream, shelf) = (noise(5500), Shelf::new());
+    let fake = Fake::with(&stream).await;
+    fake.change(|model| model.ahead = HOUR);
+
+    let taken = shelf.take(&fake).await.unwrap();
+
+    let clock = taken.clock.unwrap();
+    let wrong = Duration::from_nanos(clock.nanos.abs_diff(HOUR));
+    assert!(wrong <= clock.uncertainty, "{clock}");
+    assert_eq!(taken.ages.count(), 1, "what fills a hole is not the newest");
+    let age = taken.ages.newest().unwrap() + clock.uncertainty;
+    assert!((1.5..60.0).contains(&age.as_secs_f64()), "{age:?}: captured 1.5 s before it was sent");
+}
+
+#[tokio::test]
 async fn a_whole_copy_needs_no_distributor() {
     let (stream, shelf) = (noise(3000), Shelf::new());
     let fake = Fake::with(&stream).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use freshet_consumer::{CopyError, End, FetchError, Manner, Progress, Start, Summary, to_writer};
-use freshet_protocol::ByteRange;
+use freshet_protocol::{ByteRange, From};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
@@ -159,4 +159,25 @@ async fn a_hole_that_nobody_fills_ends_it_short() {
 
     assert_eq!(taken.end, End::Holes);
     assert!(out == stream[..1000]);
+}
+
+#[tokio::test]
+async fn from_a_time_on_it_is_the_header_once_and_the_stream_from_the_join_point_through_any_cuts()
+{
+    let stream = noise(20_000);
+    for cuts in [vec![], vec![300], vec![900, 40], vec![700, 5_000, 1]] {
+        let fake = Fake::with(&stream).await;
+        let header = noise(800);
+        fake.change(|model| {
+            (model.join, model.cuts) = ((header.clone(), 4000), cuts.clone().into());
+        });
+        let back = From::Ago(Duration::from_secs(30));
+
+        let (taken, out) = take(&fake, Start::Join(back)).await;
+
+        assert_eq!(taken.unwrap().end, End::Complete, "{cuts:?}");
+        assert!(out == [&header, &stream[4000..]].concat(), "{cuts:?}: {} bytes", out.len());
+        let followed = fake.asked("get /live/radio http").len();
+        assert_eq!(followed > 0, cuts.iter().any(|&cut| cut > 810), "goes on in order: {cuts:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use freshet_protocol::ByteRange;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use rand::RngExt;
 
 use super::body::{Body, Cut, Frames};
@@ -13,14 +13,31 @@ use crate::{
 
 /// A body of exactly the bytes of `range`.
 pub(super) fn counted(follower: Follower, range: ByteRange) -> Body {
-    let frames: Frames =
-        Box::pin(stream::try_unfold((follower, Some(range)), |(mut follower, left)| async move {
-            let Some(left) = left else { return Ok::<_, Cut>(None) };
-            let bytes = next_of(&mut follower, left).await?;
-            let rest = ByteRange::new(left.start() + bytes.len() as u64, left.end());
-            Ok(Some((bytes, (follower, rest))))
-        }));
-    Body::counted(frames, range.len())
+    let length = range.len();
+    Body::counted(frames(follower, range), length)
+}
+
+fn frames(follower: Follower, range: ByteRange) -> Frames {
+    Box::pin(stream::try_unfold((follower, Some(range)), |(mut follower, left)| async move {
+        let Some(left) = left else { return Ok::<_, Cut>(None) };
+        let bytes = next_of(&mut follower, left).await?;
+        let rest = ByteRange::new(left.start() + bytes.len() as u64, left.end());
+        Ok(Some((bytes, (follower, rest))))
+    }))
+}
+
+/// The same, with `header` before it.
+pub(super) fn counted_behind(header: Bytes, follower: Follower, range: ByteRange) -> Body {
+    if header.is_empty() {
+        return counted(follower, range);
+    }
+    let length = header.len() as u64 + range.len();
+    let mut left = header;
+    let pieces = std::iter::from_fn(move || {
+        let piece = left.split_to(left.len().min(limits::FRAME_BYTES_MAX));
+        (!piece.is_empty()).then_some(Ok(piece))
+    });
+    Body::counted(Box::pin(stream::iter(pieces).chain(frames(follower, range))), length)
 }
 
 /// The first bytes of `range`, which were held when it was chosen. Cancel safe.

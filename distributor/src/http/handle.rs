@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use freshet_protocol::{
-    Delivery, Role, Route, StreamName,
+    Delivery, From, Role, Route, StreamName,
     field::{CONNECTION_TYPE, REPR_DIGEST, UPLOAD_LIMIT, WANT_REPR_DIGEST},
 };
 use http::{HeaderValue, Method, header};
@@ -13,7 +13,7 @@ use super::{
     body::Body,
     catalogue, fields, headers,
     headers::value,
-    ingest,
+    index, ingest,
     intake::Intake,
     native, plain, range,
     reply::{self, Refusal},
@@ -45,18 +45,20 @@ pub(super) async fn route(asked: &Asked, intake: &mut Intake) -> Response {
     if let Err(denied) = admit(asked, &route) {
         return denied.into_response(None);
     }
-    let Route::Live(name) = route else {
-        return page(asked, &route).unwrap_or_else(|refusal| refusal.into_response(None));
+    let (name, answer) = match &route {
+        Route::Live(name) => (name, stream(asked, name, intake).await),
+        Route::Index(name) => (name, timeline(asked, name).await),
+        _ => return page(asked, &route).unwrap_or_else(|refusal| refusal.into_response(None)),
     };
-    match stream(asked, &name, intake).await {
+    match answer {
         Ok(response) => response,
         Err(refusal) => {
             if refusal.is_conflict() {
                 asked.site.metrics.conflicts.inc();
             }
-            let stream = asked.site.hub.find(&name).await;
+            let stream = asked.site.hub.find(name).await;
             let mut response = refusal.into_response(stream.as_deref());
-            if asked.head.method == Method::OPTIONS {
+            if asked.head.method == Method::OPTIONS && matches!(route, Route::Live(_)) {
                 shake(asked, &mut response);
             }
             response
@@ -82,21 +84,34 @@ fn admit(asked: &Asked, route: &Route) -> Result<(), Refusal> {
     Ok(asked.site.guard.check(access, field.and_then(|field| field.to_str().ok()))?)
 }
 
+/// Which bytes of a stream came when.
+async fn timeline(asked: &Asked, name: &StreamName) -> Result<Response, Refusal> {
+    match read_only(asked)? {
+        Some(response) => Ok(response),
+        None => index::deliver(asked, name).await,
+    }
+}
+
+/// The answer to a question about the methods of what can only be read; `None` to a reading one.
+fn read_only(asked: &Asked) -> Result<Option<Response>, Refusal> {
+    match asked.head.method {
+        Method::GET | Method::HEAD => Ok(None),
+        Method::OPTIONS => Ok(Some(allowed(OF_PAGE))),
+        _ => Err(Refusal::Method { method: asked.head.method.clone(), allow: OF_PAGE }),
+    }
+}
+
 /// What is no stream.
 fn page(asked: &Asked, route: &Route) -> Result<Response, Refusal> {
-    match asked.head.method {
-        Method::GET | Method::HEAD => {}
-        Method::OPTIONS => return Ok(allowed(OF_PAGE)),
-        _ => {
-            return Err(Refusal::Method { method: asked.head.method.clone(), allow: OF_PAGE });
-        }
+    if let Some(response) = read_only(asked)? {
+        return Ok(response);
     }
     let hub = &asked.site.hub;
     Ok(match route {
         Route::Metrics => metrics(asked),
         Route::Health => text("text/plain; charset=utf-8", "ok\n".into()),
         Route::Home => reply::found("/live/"),
-        Route::Catalogue | Route::Live(_) => {
+        Route::Catalogue | Route::Live(_) | Route::Index(_) => {
             catalogue::deliver(&asked.head.headers, &hub.catalogue())
         }
     })
@@ -167,7 +182,7 @@ async fn stream(
 }
 
 /// The stream, now or as soon as it begins within the time that the request waits.
-async fn find(asked: &Asked, name: &StreamName) -> Result<Arc<Stream>, Refusal> {
+pub(super) async fn find(asked: &Asked, name: &StreamName) -> Result<Arc<Stream>, Refusal> {
     let headers = &asked.head.headers;
     let asker = Asker {
         hops: Hops::parse(&fields::all(headers, &header::VIA)),
@@ -254,12 +269,17 @@ async fn get(asked: &Asked, stream: &Arc<Stream>) -> Result<Response, Refusal> {
     {
         return Ok(response);
     }
-    if let Some(field) = wanted
+    if let Some(field) = wanted.filter(|field| !is_from_elsewhere(field, &delivery))
         && let Some(response) = range::deliver(asked, stream, field).await?
     {
         return Ok(response);
     }
-    plain::deliver(asked, stream, &delivery)
+    plain::deliver(asked, stream, &delivery).await
+}
+
+/// Players begin with `bytes=0-`, wherever the query says that they begin.
+fn is_from_elsewhere(field: &str, delivery: &Delivery) -> bool {
+    field == "bytes=0-" && !matches!(delivery.from, From::Live | From::Start)
 }
 
 /// `Want-Repr-Digest`: proof that a copy equals the origin's, once the stream is complete.

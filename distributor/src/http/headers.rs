@@ -12,8 +12,8 @@ use crate::hub::Stream;
 
 /// Fields that a page of another origin may look at.
 const EXPOSED: &str = "Accept-Ranges, Allow, Content-Range, ETag, Have, Location, Origin-Time, \
-                       Repr-Digest, Retained-From, Retry-After, Stream-Join, Stream-Time, \
-                       Upload-Limit";
+                       Repr-Digest, Retained-From, Retry-After, Stream-Header, Stream-Join, \
+                       Stream-Time, Upload-Limit";
 
 /// Fields that a page of another origin may send, once it has asked.
 const ASKED: &str = "Accept, Authorization, Connection-Type, Content-Range, Have, If-Match, \

@@ -9,7 +9,10 @@
 //!
 //! The body is counted; what Content-Length says is only used to refuse early.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::{Bytes, BytesMut};
 use freshet_protocol::{
@@ -152,6 +155,14 @@ impl Chunk {
         }
     }
 
+    /// When bytes were captured that came in so much `later` than the first: as much later. They were
+    /// captured no earlier, for the first were before them, and not so much later that they would have
+    /// been on their way for a shorter time than these.
+    fn captured_later(&self, later: Duration) -> Option<Stamp> {
+        let nanos = i64::try_from(later.as_nanos()).unwrap_or(i64::MAX);
+        self.captured.map(|first| first.shifted(nanos))
+    }
+
     /// How many bytes the body must have, where the head says it.
     fn length(&self) -> Option<u64> {
         match self.place {
@@ -202,16 +213,17 @@ async fn write_through(
     chunk: &Chunk,
     at: u64,
 ) -> Result<u64, Refusal> {
-    let (mut got, mut captured) = (0, chunk.captured);
+    let (mut got, mut first_came) = (0, None);
     while let Some(bytes) = next(publisher, intake).await? {
         refuse_surplus(chunk, got + bytes.len() as u64)?;
         let begun = Instant::now();
-        let first = captured.take();
-        got += put(publisher, at + got, bytes, first).await?;
-        intake.waited(begun);
-        if let Some(captured) = first {
+        let later = begun - *first_came.get_or_insert(begun);
+        let captured = chunk.captured_later(later);
+        if let Some(captured) = captured.filter(|_| got == 0) {
             asked.site.metrics.came_in(Stamp::from(SystemTime::now()).since(captured));
         }
+        got += put(publisher, at + got, bytes, captured).await?;
+        intake.waited(begun);
     }
     refuse_shortage(chunk, got)?;
     Ok(at + got)
@@ -279,13 +291,13 @@ async fn put(
     publisher: &mut Publisher,
     at: u64,
     mut bytes: Bytes,
-    mut captured: Option<Stamp>,
+    captured: Option<Stamp>,
 ) -> Result<u64, WriteError> {
     let mut written = 0;
     while !bytes.is_empty() {
         let frame = bytes.split_to(bytes.len().min(limits::FRAME_BYTES_MAX));
         let length = frame.len() as u64;
-        publisher.write(at + written, frame, captured.take()).await?;
+        publisher.write(at + written, frame, captured).await?;
         written += length;
     }
     Ok(written)

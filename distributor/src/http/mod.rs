@@ -3,7 +3,7 @@
 //! ```text
 //!   socket ─ Shared ─ Stalling ─ Wire ─ hyper ─▶ answer: hygiene ─▶ token ─▶ route ─┬▶ ingest
 //!            counts   deadline   what hyper                                         ├▶ native, range, plain
-//!                                hides                                              └▶ catalogue, metrics
+//!                                hides                                              └▶ index, catalogue, metrics
 //! ```
 
 mod body;
@@ -13,6 +13,7 @@ mod fields;
 mod handle;
 mod headers;
 mod hygiene;
+mod index;
 mod ingest;
 mod intake;
 mod native;

@@ -13,7 +13,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use freshet_protocol::{Behind, ByteRange, Delivery, From, field::STREAM_JOIN};
+use freshet_protocol::{
+    Behind, ByteRange, Delivery, From,
+    field::{STREAM_HEADER, STREAM_JOIN},
+};
 use futures_util::stream;
 use http::{HeaderValue, Version, header::ACCEPT_RANGES};
 use tokio::time::{Instant, timeout_at};
@@ -33,34 +36,37 @@ use crate::{
 };
 
 /// Answer a plain GET.
-pub(super) fn deliver(
+pub(super) async fn deliver(
     asked: &Asked,
     stream: &Arc<Stream>,
     delivery: &Delivery,
 ) -> Result<Response, Refusal> {
-    let Join { header, at: from } = begin(stream, delivery.from)?;
+    let Join { header, at: from } = begin(asked, stream, delivery.from).await?;
     let is_moved = from > 0 || !header.is_empty();
     let follower = asked.site.hub.follow(stream);
     let rest = stream.total().filter(|_| stream.is_whole()).map(|total| total.max(from));
     let mut response = reply::ok(match rest.map(|end| ByteRange::new(from, end)) {
-        Some(Some(range)) => delivery::counted(follower, range),
+        Some(Some(range)) => delivery::counted_behind(header.clone(), follower, range),
         Some(None) => Body::empty(),
         None => {
             let gap_wait = Some(asked.site.bounds.gap_wait);
             let mut way = InOrder::new(follower, from, delivery.behind, gap_wait);
-            way.header = header;
+            way.header = header.clone();
             Body::open(frames(way))
         }
     });
     let headers = response.headers_mut();
     headers::describe(headers, stream);
     headers.insert(STREAM_JOIN, value(from));
+    if !header.is_empty() {
+        headers.insert(STREAM_HEADER, value(header.len()));
+    }
     if rest.is_some() && from == 0 {
         headers::immutable(headers, asked.site.guard.reading_is_free());
     } else {
         headers::live(headers);
     }
-    if rest.is_none() && is_moved {
+    if is_moved {
         // Positions in this body are not the stream's: a player that seeks by them gets other bytes.
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("none"));
     }
@@ -71,7 +77,7 @@ pub(super) fn deliver(
 }
 
 /// Where a delivery begins, and what goes before.
-fn begin(stream: &Stream, from: From) -> Result<Join, Refusal> {
+async fn begin(asked: &Asked, stream: &Arc<Stream>, from: From) -> Result<Join, Refusal> {
     if from == From::Live && stream.total().is_none() {
         return Ok(stream.join());
     }
@@ -81,6 +87,12 @@ fn begin(stream: &Stream, from: From) -> Result<Join, Refusal> {
         From::Live | From::Start => first,
         From::Offset(offset) if offset > end => return Err(RangeRefused::beyond(end).into()),
         From::Offset(offset) => offset.max(retained_from),
+        From::Ago(_) | From::Time(_) => {
+            let mut timeline = asked.site.hub.timeline(stream);
+            let place = timeline.locate(from).await;
+            let at = place.map_err(|why| RangeRefused::out_of_time(end, why))?;
+            return Ok(timeline.join(at).await);
+        }
     };
     Ok(Join { header: Bytes::new(), at })
 }

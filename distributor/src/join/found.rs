@@ -17,6 +17,8 @@ pub(super) struct Found {
     points: VecDeque<Point>,
     /// How many there were so far.
     count: u64,
+    /// From here on all points are remembered.
+    complete_from: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,9 @@ impl Found {
         self.parts = parts;
         self.whole = None;
         self.version += 1;
+        if let Some(newest) = self.points.back() {
+            self.complete_from = newest.at + 1;
+        }
         self.points.clear();
     }
 
@@ -55,7 +60,8 @@ impl Found {
             if number.trailing_zeros() == power
                 && let Ok(index) = self.points.binary_search_by_key(&number, |point| point.number)
             {
-                self.points.remove(index);
+                let forgotten = self.points.remove(index).map_or(0, |point| point.at + 1);
+                self.complete_from = self.complete_from.max(forgotten);
             }
         }
     }
@@ -79,6 +85,21 @@ impl Found {
     pub(super) fn first_from(&self, at: u64) -> Option<u64> {
         let first = self.points.partition_point(|point| point.at < at);
         Some(self.points.get(first)?.at)
+    }
+
+    /// Nobody looks at what is below `offset` any more.
+    pub(super) fn skip_to(&mut self, offset: u64) {
+        self.complete_from = self.complete_from.max(offset);
+    }
+
+    /// Are all points from `at` on remembered?
+    pub(super) fn is_complete_from(&self, at: u64) -> bool {
+        self.complete_from <= at
+    }
+
+    /// Give the points back, and forget them.
+    pub(super) fn take_points(&mut self) -> Vec<u64> {
+        self.points.drain(..).map(|point| point.at).collect()
     }
 
     /// All points that are remembered.
@@ -129,6 +150,9 @@ mod tests {
             assert_eq!(found.newest(at), points.iter().copied().rfind(|&point| point <= at));
             assert_eq!(found.first_from(at), points.iter().copied().find(|&point| point >= at));
         }
+        let complete = points.iter().rposition(|&point| !points.contains(&(point.max(1) - 1)));
+        let complete = points[complete.unwrap()];
+        assert!(found.is_complete_from(complete) && !found.is_complete_from(complete - 1));
     }
 
     #[test]

@@ -127,6 +127,7 @@ impl Scanner {
     /// There is a hole up to `offset`, or nobody will ask for what is before it.
     pub(crate) fn skip_to(&mut self, offset: u64) {
         self.pending.clear();
+        self.found.skip_to(offset);
         self.next = offset;
         if !self.parser.lose() {
             self.give_up();
@@ -170,6 +171,16 @@ impl Scanner {
     /// The oldest join point at or above `at`.
     pub(crate) fn first_from(&self, at: u64) -> Option<u64> {
         self.found.first_from(at)
+    }
+
+    /// Are all join points from `at` on remembered?
+    pub(crate) fn is_complete_from(&self, at: u64) -> bool {
+        self.found.is_complete_from(at)
+    }
+
+    /// Give the join points back, and forget them.
+    pub(crate) fn take_points(&mut self) -> Vec<u64> {
+        self.found.take_points()
     }
 
     /// Bytes of memory that it holds.

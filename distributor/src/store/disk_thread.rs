@@ -26,8 +26,9 @@ use super::{
     lock,
     publisher::Ticket,
     recovery::segment_starts,
+    segment::Files,
     shared::Counters,
-    stream::{Files, Stream},
+    stream::Stream,
 };
 use crate::config::Durability;
 

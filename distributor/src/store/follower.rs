@@ -64,7 +64,7 @@ impl Follower {
     }
 
     /// A follower that does not count as a consumer.
-    pub(super) fn peek(stream: &Arc<Stream>) -> Self {
+    pub(crate) fn peek(stream: &Arc<Stream>) -> Self {
         let changed = stream.changed.subscribe();
         Self { stream: Arc::clone(stream), changed, disk: DiskReader::default(), counted: false }
     }
@@ -89,7 +89,7 @@ impl Follower {
     /// Cancel safe.
     pub(crate) async fn origin_time(&mut self, at: u64) -> Option<Stamp> {
         match self.stream.look(at) {
-            Look::Ring(_) => self.stream.origin_time(at),
+            Look::Ring(_) => self.stream.piece(at)?.1.captured,
             Look::Disk => {
                 // What cannot be read is told when the bytes are.
                 self.with_disk(move |disk, place| disk.origin_time(place, at)).await.ok()??

@@ -11,9 +11,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use freshet_protocol::{ByteRange, RangeSet, Stamp};
+use freshet_protocol::{ByteRange, RangeSet};
 
-use super::ring::Ring;
+use super::{ring::Ring, timeline::Times};
 use crate::config::StoreConfig;
 
 /// Why bytes cannot be taken in.
@@ -154,7 +154,7 @@ impl Holdings {
         &mut self,
         range: ByteRange,
         bytes: &[u8],
-        captured: Option<Stamp>,
+        times: Times,
         to_disk: bool,
         acknowledge: bool,
     ) -> Vec<(u64, Bytes)> {
@@ -166,7 +166,7 @@ impl Holdings {
             let from = usize::try_from(missing.start() - range.start()).unwrap_or(usize::MAX);
             let len = usize::try_from(missing.len()).unwrap_or(usize::MAX);
             let Some(piece) = bytes.get(from..from.saturating_add(len)) else { continue };
-            pieces.push((missing.start(), self.ring.insert(missing.start(), piece, captured)));
+            pieces.push((missing.start(), self.ring.insert(missing.start(), piece, times)));
             self.readable.insert(missing);
             if to_disk {
                 self.pending.insert(missing);

@@ -77,6 +77,15 @@ pub(crate) enum Landing {
     At(Option<u64>),
 }
 
+/// What is remembered of the join points in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remembered {
+    /// All: this is the first.
+    At(Option<u64>),
+    /// Not all: they have to be looked for.
+    Unknown,
+}
+
 const FILE: &str = "header";
 const MAGIC: &str = "freshet-header-1";
 
@@ -163,6 +172,37 @@ impl Stream {
             Some(Container::Raw) => Some(start),
             _ => known.scanner.first_from(start),
         }
+    }
+
+    /// The first join point in `range`, if the scanner remembers all that are there.
+    pub(super) fn remembered(&self, range: ByteRange) -> Remembered {
+        let known = lock(&self.joins.known);
+        let scanner = &known.scanner;
+        if scanner.container() == Some(Container::Raw) {
+            return Remembered::At(Some(range.start()));
+        }
+        if !scanner.is_ready() || scanner.next() < range.end() {
+            return Remembered::Unknown;
+        }
+        if !scanner.is_complete_from(range.start()) {
+            return Remembered::Unknown;
+        }
+        Remembered::At(scanner.first_from(range.start()).filter(|&at| range.contains(at)))
+    }
+
+    /// A scanner of one's own, which knows the stream's header and begins to look at `at`; `None`
+    /// where the header is known to nobody. Waits for the disk.
+    pub(super) fn scanner_at(&self, at: u64) -> Option<Scanner> {
+        let known = {
+            let mut known = lock(&self.joins.known);
+            let container = known.scanner.container().filter(|_| known.scanner.is_ready());
+            container.map(|container| (container, known.scanner.header().to_vec()))
+        };
+        let saved = || load(&self.files.as_ref()?.place);
+        let (container, header) = known.or_else(saved)?;
+        let mut scanner = Scanner::resume(container, &header);
+        scanner.skip_to(at);
+        Some(scanner)
     }
 
     /// Look at what has come: `pieces`, and what the scanner has missed.

@@ -57,6 +57,21 @@ pub(crate) const HEADER_SAVE_BYTES_MIN: u64 = 4 << 20;
 /// Bytes that a consumer which is behind goes on in order before it skips, to where a unit ends.
 pub(crate) const SKIP_BYTES_MAX: u64 = 8 << 20;
 
+/// Bytes before the place of interest from which on join points are looked for again, and beyond it to
+/// which: a scanner needs some to find its way in, and some to be sure. The bytes of a fragment's index.
+pub(crate) const SCAN_MARGIN_BYTES: u64 = 64 << 10;
+
+/// How far back from a time the join point before it is looked for, one after the other: most are
+/// near, and all of a long group of pictures are within 10 s at 6 Mbit/s.
+pub(crate) const JOIN_WINDOWS_BYTES: [u64; 3] = [256 << 10, 2 << 20, 8 << 20];
+
+/// Bytes that a scanner is given at a time while all of its join points are wanted: no more of them
+/// than are remembered exactly, however small the frames.
+pub(crate) const SCAN_SLICE_BYTES: usize = 16 << 10;
+
+/// Bytes between two looks at the times of a stream that has no segments.
+pub(crate) const TIME_STEP_BYTES: u64 = 1 << 20;
+
 /// Bytes that a reader takes from the disk at a time.
 pub(crate) const DISK_READ_BYTES_MAX: usize = 256 << 10;
 

@@ -32,6 +32,7 @@ mod shared;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod timeline;
 
 use std::{
     io,
@@ -67,6 +68,7 @@ pub(crate) use self::{
     publisher::Publisher,
     shared::Shared,
     stream::Stream,
+    timeline::{OutOfTime, Timeline},
 };
 
 /// The streams of one distributor.

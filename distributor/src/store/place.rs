@@ -21,6 +21,7 @@ use super::{
     journal::{self, Index, RECORD_LEN, Record},
     limits::SEGMENT_RECORDS_MAX,
     lock,
+    timeline::Times,
 };
 
 /// Largest journal that is read: every record a segment may have, and as many dropped ones.
@@ -128,6 +129,14 @@ impl DiskReader {
     /// When the bytes that were written with the one at `at` were captured, if that is known. Blocks.
     pub(crate) fn origin_time(&mut self, place: &Place, at: u64) -> Option<Stamp> {
         self.find(place, at, 1).ok()?.first()?.captured
+    }
+
+    /// What there is of the bytes that were written with the one at `at`, from that on, and when
+    /// they came. Blocks.
+    pub(super) fn piece(&mut self, place: &Place, at: u64) -> Option<(ByteRange, Times)> {
+        let record = *self.find(place, at, 1).ok()?.first()?;
+        let times = Times { captured: record.captured, received: record.received };
+        Some((ByteRange::new(at, record.range.end())?, times))
     }
 
     /// The unbroken records from the one that has `at` on; none where nothing is there.

@@ -20,9 +20,12 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use freshet_protocol::{ByteRange, Stamp};
+use freshet_protocol::ByteRange;
 
-use super::limits::{RING_BLOCK_BYTES, RING_CHUNK_OVERHEAD_BYTES};
+use super::{
+    limits::{RING_BLOCK_BYTES, RING_CHUNK_OVERHEAD_BYTES},
+    timeline::Times,
+};
 
 #[derive(Debug)]
 pub(super) struct Ring {
@@ -42,8 +45,8 @@ pub(super) struct Ring {
 #[derive(Clone, Debug)]
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
-    /// When its first byte was captured.
-    pub(super) time: Option<Stamp>,
+    /// When its first byte was captured, and when it came in.
+    pub(super) times: Times,
 }
 
 impl Ring {
@@ -55,7 +58,7 @@ impl Ring {
 
     /// Keep `bytes` at `at`, where nothing may be kept yet; give back the copy that is now shared.
     /// The caller evicts.
-    pub(super) fn insert(&mut self, at: u64, bytes: &[u8], time: Option<Stamp>) -> Bytes {
+    pub(super) fn insert(&mut self, at: u64, bytes: &[u8], times: Times) -> Bytes {
         if self.block.capacity() < bytes.len() {
             self.block = BytesMut::with_capacity(RING_BLOCK_BYTES.max(bytes.len()));
         }
@@ -64,7 +67,7 @@ impl Ring {
         if self.newest_end() != Some(at) {
             self.run_start = None;
         }
-        self.put(at, shared.clone(), time);
+        self.put(at, shared.clone(), times);
         shared
     }
 
@@ -103,18 +106,18 @@ impl Ring {
             self.uncount(&chunk);
             let end = start + chunk.bytes.len() as u64;
             if start < range.start() {
-                self.put(start, chunk.bytes.slice(..offset(start, range.start())), chunk.time);
+                self.put(start, chunk.bytes.slice(..offset(start, range.start())), chunk.times);
             }
             if range.end() < end {
-                self.put(range.end(), chunk.bytes.slice(offset(start, range.end())..), chunk.time);
+                self.put(range.end(), chunk.bytes.slice(offset(start, range.end())..), chunk.times);
             }
         }
     }
 
-    fn put(&mut self, at: u64, bytes: Bytes, time: Option<Stamp>) {
+    fn put(&mut self, at: u64, bytes: Bytes, times: Times) {
         self.cost += cost(bytes.len());
         self.memory.fetch_add(cost(bytes.len()), Relaxed);
-        self.chunks.insert(at, Chunk { bytes, time });
+        self.chunks.insert(at, Chunk { bytes, times });
     }
 
     fn uncount(&mut self, chunk: &Chunk) {
@@ -134,10 +137,11 @@ impl Ring {
         (skip < chunk.bytes.len()).then(|| chunk.bytes.slice(skip..))
     }
 
-    /// When the chunk that has the byte at `at` was captured.
-    pub(super) fn time(&self, at: u64) -> Option<Stamp> {
+    /// What there is of the chunk that has the byte at `at`, from that on, and when it came.
+    pub(super) fn piece(&self, at: u64) -> Option<(ByteRange, Times)> {
         let (&start, chunk) = self.chunks.range(..=at).next_back()?;
-        if at - start < chunk.bytes.len() as u64 { chunk.time } else { None }
+        let range = ByteRange::new(at, start + chunk.bytes.len() as u64)?;
+        Some((range, chunk.times))
     }
 
     /// The oldest byte of the unbroken run that ends with the newest one; `None` where it is empty.
@@ -179,7 +183,11 @@ fn offset(from: u64, to: u64) -> usize {
 mod tests {
     use proptest::{collection::vec, prelude::*};
 
+    use freshet_protocol::Stamp;
+
     use super::*;
+
+    const TIMES: Times = Times { captured: None, received: Stamp::from_nanos(7) };
 
     /// What the ring says at each offset below 300.
     fn contents(ring: &Ring) -> Vec<Option<u8>> {
@@ -200,7 +208,7 @@ mod tests {
                 ring.remove(range);
                 model[place.clone()].fill(None);
                 if add {
-                    ring.insert(at, &bytes, None);
+                    ring.insert(at, &bytes, TIMES);
                     for (slot, byte) in model[place].iter_mut().zip(&bytes) {
                         *slot = Some(*byte);
                     }
@@ -218,7 +226,7 @@ mod tests {
             let mut ring = Ring::new(2000, Arc::default());
             let mut at = 0;
             for size in sizes {
-                ring.insert(at, &vec![7; size], None);
+                ring.insert(at, &vec![7; size], TIMES);
                 at += size as u64;
                 while ring.evict(usize::MAX).is_some() {}
                 prop_assert!(ring.cost <= 2000);
@@ -233,8 +241,8 @@ mod tests {
     #[test]
     fn the_newest_chunk_stays_even_if_it_is_larger_than_the_bound() {
         let mut ring = Ring::new(10, Arc::default());
-        ring.insert(0, &[1; 5], None);
-        ring.insert(5, &[2; 100], None);
+        ring.insert(0, &[1; 5], TIMES);
+        ring.insert(5, &[2; 100], TIMES);
         assert_eq!(ring.evict(usize::MAX), ByteRange::new(0, 5));
         assert_eq!(ring.evict(usize::MAX), None);
         assert_eq!(ring.read(104).unwrap().len(), 1);

@@ -24,9 +24,26 @@ use super::{
     journal::{Index, Kind, RECORD_LEN, Record},
     limits::{RECORD_BYTES_MAX, SEGMENT_RECORDS_MAX, SEGMENTS_OPEN_MAX},
     lock,
+    manifest::Manifest,
     place::{Place, SharedIndex},
     recovery,
 };
+
+/// The disk side of a stream. Locked by the disk's threads only.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) place: Arc<Place>,
+    pub(super) segments: Mutex<Segments>,
+    pub(super) manifest: Mutex<Manifest>,
+}
+
+impl Files {
+    pub(super) fn new(place: Place, manifest: Manifest, durable: bool) -> Self {
+        let place = Arc::new(place);
+        let segments = Segments::new(Arc::clone(&place), manifest.total, durable);
+        Self { place, segments: Mutex::new(segments), manifest: Mutex::new(manifest) }
+    }
+}
 
 /// The writing side of a stream's disk copy. Every call blocks.
 #[derive(Debug)]

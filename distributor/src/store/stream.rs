@@ -35,7 +35,8 @@ use super::{
     pulled::Pulled,
     recovery::Recovered,
     ring::Ring,
-    segment::Segments,
+    segment::Files,
+    timeline::Times,
 };
 use crate::config::Durability;
 
@@ -60,14 +61,6 @@ pub(crate) struct Stream {
     pub(super) digest: OnceCell<Sha256Digest>,
 }
 
-/// The disk side of a stream. Locked by the disk's threads only.
-#[derive(Debug)]
-pub(super) struct Files {
-    pub(super) place: Arc<Place>,
-    pub(super) segments: Mutex<Segments>,
-    pub(super) manifest: Mutex<Manifest>,
-}
-
 #[derive(Debug)]
 struct State {
     bytes: Holdings,
@@ -90,11 +83,6 @@ impl Stream {
             deleted: false,
         };
         let durable = config.durability == Durability::Disk;
-        let files = |place: Place| {
-            let place = Arc::new(place);
-            let segments = Segments::new(Arc::clone(&place), manifest.total, durable);
-            Files { place, segments: Mutex::new(segments), manifest: Mutex::new(manifest.clone()) }
-        };
         let memory = Arc::clone(&shared.memory);
         Arc::new(Self {
             id: manifest.id,
@@ -102,7 +90,7 @@ impl Stream {
             etag: manifest.etag.clone(),
             created: manifest.created,
             pulled: Pulled::new(manifest.pulled),
-            files: place.map(files),
+            files: place.map(|place| Files::new(place, manifest.clone(), durable)),
             shared,
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
@@ -168,8 +156,7 @@ impl Stream {
 
     /// Is it complete, with no byte missing or let go?
     pub(crate) fn is_whole(&self) -> bool {
-        let state = lock(&self.state);
-        state.bytes.is_whole()
+        lock(&self.state).bytes.is_whole()
     }
 
     /// First offset that retention keeps.
@@ -193,9 +180,10 @@ impl Stream {
         lock(&self.state).lease.is_posting()
     }
 
-    /// When the chunk with the byte at `at` was captured, if it is in memory.
-    pub(crate) fn origin_time(&self, at: u64) -> Option<Stamp> {
-        lock(&self.state).bytes.ring.time(at)
+    /// What there is of the chunk with the byte at `at`, from that on, and when it came, if it is in
+    /// memory.
+    pub(super) fn piece(&self, at: u64) -> Option<(ByteRange, Times)> {
+        lock(&self.state).bytes.ring.piece(at)
     }
 
     /// Its line in the catalogue.
@@ -273,8 +261,9 @@ impl Stream {
             state.bytes.admit(range, self.gap_bytes_max(), &self.shared.config)?;
             state.updated = Some(now.1);
             let acknowledge = self.shared.config.durability == Durability::Memory;
+            let times = Times { captured, received: now.1 };
             let pieces =
-                state.bytes.take_in(range, bytes, captured, self.files.is_some(), acknowledge);
+                state.bytes.take_in(range, bytes, times, self.files.is_some(), acknowledge);
             self.evict(&mut state);
             pieces
         };

@@ -108,9 +108,9 @@ async fn the_header_and_the_join_points_outlive_the_process() {
 }
 
 /// A frame of MPEG audio that carries its number.
-const FRAME: usize = 417;
+pub(crate) const FRAME: usize = 417;
 
-fn frames(numbers: std::ops::Range<u32>) -> Vec<u8> {
+pub(crate) fn frames(numbers: std::ops::Range<u32>) -> Vec<u8> {
     let frame = |number: u32| {
         let mut frame = [0_u8; FRAME];
         frame[..4].copy_from_slice(&[0xff, 0xfb, 0x90, 0]);
@@ -120,7 +120,7 @@ fn frames(numbers: std::ops::Range<u32>) -> Vec<u8> {
     numbers.flat_map(frame).collect()
 }
 
-fn numbers(bytes: &[u8]) -> Vec<u32> {
+pub(crate) fn numbers(bytes: &[u8]) -> Vec<u32> {
     let number = |frame: &[u8]| {
         assert_eq!(frame[..4], [0xff, 0xfb, 0x90, 0], "a frame begins here");
         u32::from_be_bytes(frame[4..8].try_into().unwrap())

@@ -23,4 +23,5 @@ mod publish;
 mod range;
 mod resume;
 mod slow;
+mod timeline;
 mod upstream;

@@ -89,6 +89,8 @@ impl Parts {
             From::Live => None,
             From::Start => Some(0),
             From::Offset(offset) => Some(offset),
+            // The caller has made places of them.
+            From::Ago(_) | From::Time(_) => None,
         };
         Self {
             content_type: stream.content_type(),

@@ -17,7 +17,7 @@ mod plan;
 use std::{sync::Arc, time::Duration};
 
 use freshet_protocol::{
-    ByteRange, Delivery, Held, Placed,
+    ByteRange, Delivery, From, Held, Placed,
     field::{HAVE, ORIGIN_TIME},
     limits::PART_BYTES_DEFAULT,
 };
@@ -51,6 +51,7 @@ pub(super) async fn deliver(
     delivery: &Delivery,
 ) -> Result<Response, Refusal> {
     check(stream, &have)?;
+    let delivery = &placed(asked, stream, delivery).await?;
     let mut response = if fields::accepts(&asked.head.headers, "multipart/byteranges") {
         continuous::deliver(asked, stream, have, delivery)
     } else {
@@ -60,6 +61,21 @@ pub(super) async fn deliver(
     headers::live(headers);
     headers.insert(header::VARY, HeaderValue::from_static("Content-Range, Have, Range, Accept"));
     Ok(response)
+}
+
+/// The same, a time in it made a place.
+async fn placed(
+    asked: &Asked,
+    stream: &Arc<Stream>,
+    delivery: &Delivery,
+) -> Result<Delivery, RangeRefused> {
+    let mut delivery = delivery.clone();
+    if delivery.from.is_time() {
+        let place = asked.site.hub.timeline(stream).locate(delivery.from).await;
+        let out_of_time = |why| RangeRefused::out_of_time(stream.end(), why);
+        delivery.from = From::Offset(place.map_err(out_of_time)?);
+    }
+    Ok(delivery)
 }
 
 /// A consumer that holds more than there will ever be has another stream's bytes.

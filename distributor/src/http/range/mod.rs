@@ -29,7 +29,7 @@ use super::{
     plain, reply,
     reply::Refusal,
 };
-use crate::hub::{Follower, Stream};
+use crate::hub::{Follower, OutOfTime, Stream};
 
 /// Why a `Range` is not answered.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,11 @@ impl RangeRefused {
     /// Something beyond the current `length`.
     pub(super) fn beyond(length: u64) -> Self {
         Self { length, why: RangeError::Beyond { length } }
+    }
+
+    /// A time that nothing is of, in a stream of the current `length`.
+    pub(super) fn out_of_time(length: u64, why: OutOfTime) -> Self {
+        Self { length, why: why.into() }
     }
 }
 

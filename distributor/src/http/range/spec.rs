@@ -8,7 +8,7 @@
 use freshet_protocol::{ByteRange, RangeSet};
 use http_range_header::{EndPosition, StartPosition, parse_range_header};
 
-use crate::limits;
+use crate::{hub::OutOfTime, limits};
 
 /// What a `Range` field asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub(super) enum RangeError {
     Beyond { length: u64 },
     #[error("byte {at} is not held")]
     Hole { at: u64 },
+    #[error(transparent)]
+    Time(#[from] OutOfTime),
 }
 
 impl RangeError {
