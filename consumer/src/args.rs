@@ -54,7 +54,8 @@ pub(crate) struct Args {
     /// When the stream is complete, compare the copy's SHA-256 with the distributor's
     #[arg(long)]
     verify: bool,
-    /// Empty the file if it is something else than a part of this stream
+    /// Empty the file if it is something else than a part of this stream, or when the stream becomes another
+    /// one, and begin anew
     #[arg(long)]
     replace: bool,
     /// Wait so long for a stream, or a distributor, that is not there yet
@@ -166,8 +167,11 @@ impl Args {
 
     fn door_task(self, url: DoorUrl) -> anyhow::Result<DoorTask> {
         let is_patient = self.wait > 0 || self.give_up.is_some();
-        if self.policy == Want::Newest || self.poll || self.verify || is_patient {
-            bail!("a door knows nothing of --policy, --poll, --verify, --wait and --give-up")
+        let begins = self.from.is_some();
+        if self.policy == Want::Newest || self.poll || self.verify || is_patient || begins {
+            bail!(
+                "a door knows nothing of --policy, --from, --poll, --verify, --wait and --give-up"
+            )
         }
         Ok(DoorTask { url, output: self.output, replaces: self.replace })
     }

@@ -94,12 +94,29 @@ pub async fn to_file(
     let Some((mut follow, mut sink)) = opened else {
         return Ok(untouched(End::Complete));
     };
-    let filled = fill(&mut follow, &mut sink, progress, shutdown).await;
-    sink.know_total(follow.assembly().total());
-    if sink.is_dirty() {
-        sink.save().await?;
+    loop {
+        let filled = fill(&mut follow, &mut sink, progress, shutdown).await;
+        sink.know_total(follow.assembly().total());
+        if sink.is_dirty() {
+            sink.save().await?;
+        }
+        match filled {
+            Err(CopyError::Fetch(error @ FetchError::Replaced { .. }))
+                if existing == Existing::Replace =>
+            {
+                // With its lock on the file.
+                drop(sink);
+                (follow, sink) = tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => {
+                        return Ok(Summary::of(End::Interrupted, &follow));
+                    }
+                    anew = begin_anew(&fetch, manner, path, &error) => anew?,
+                };
+            }
+            filled => return Ok(Summary::of(filled?, &follow)),
+        }
     }
-    Ok(Summary::of(filled?, &follow))
 }
 
 impl Summary {
@@ -135,11 +152,8 @@ async fn open(
             return Ok(None);
         }
         Err(error @ FetchError::Replaced { .. }) if existing == Existing::Replace => {
-            warn!("{error}; {} is begun anew", path.display());
             drop(earlier);
-            let follow = fetch.clone().open(manner, None).await?;
-            let sink = FileSink::create(path, &fetch.url, follow.etag())?;
-            return Ok(Some((follow, sink)));
+            return begin_anew(fetch, manner, path, &error).await.map(Some);
         }
         Err(error) => return Err(error.into()),
     };
@@ -148,6 +162,19 @@ async fn open(
         None => FileSink::create(path, &fetch.url, follow.etag())?,
     };
     Ok(Some((follow, sink)))
+}
+
+/// The stream is another one than the file has bytes of: the file as well, from now on.
+async fn begin_anew(
+    fetch: &Fetch,
+    manner: Manner,
+    path: &Path,
+    why: &FetchError,
+) -> Result<(Follow, FileSink), CopyError> {
+    warn!("{why}; {} is begun anew", path.display());
+    let follow = fetch.clone().open(manner, None).await?;
+    let sink = FileSink::create(path, &fetch.url, follow.etag())?;
+    Ok((follow, sink))
 }
 
 /// Pieces into the file, and a note of them every now and then.

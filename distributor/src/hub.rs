@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{StoreConfig, UpstreamConfig},
-    limits::TEND_EVERY,
+    limits::{TEND_EVERY, TEND_EVERY_MIN},
     metrics::Metrics,
     store::{self, CreateError, Shared, Store},
     upstream::Upstreams,
@@ -220,7 +220,9 @@ impl Hub {
 
     /// Keep the store in order until `shutdown`: retention and free space, every few seconds.
     pub(crate) async fn tend(&self, shutdown: CancellationToken) {
-        let mut ticks = interval(TEND_EVERY);
+        // Whoever lingers is looked after in time as well.
+        let linger = self.shared().config.linger.max(TEND_EVERY_MIN);
+        let mut ticks = interval(TEND_EVERY.min(linger));
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             let store = Arc::clone(&self.store);
             if let Err(error) = spawn_blocking(move || store.tend()).await {

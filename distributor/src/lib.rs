@@ -88,8 +88,8 @@ impl Distributor {
         for door in &config.doors.door {
             doors.push((door.name, listen(door.address).await?));
         }
-        let metrics = metrics::Metrics::new();
         let hub = hub::Hub::open(config.store)?;
+        let metrics = metrics::Metrics::new(&hub.shared().ingest_to_send);
         let hub = hub.with_upstreams(upstream, token.as_deref(), &metrics);
         let (bounds, doors_config) = (config.bounds, config.doors);
         Ok(Self { listener, address, hub, guard, bounds, metrics, doors, doors_config })

@@ -128,6 +128,9 @@ const _: () = assert!(LIVE_PART_BYTES_MIN <= NEWEST_JUMP_BYTES_MIN);
 /// How often retention and free space are looked after.
 pub const TEND_EVERY: Duration = Duration::from_secs(5);
 
+/// The same where consumers linger for less than that.
+pub const TEND_EVERY_MIN: Duration = Duration::from_millis(100);
+
 /// Distributors that a request may have come through. Any sound tree of them is less deep.
 pub const HOPS_MAX: usize = 16;
 

@@ -16,6 +16,32 @@ use prometheus_client::{
 const AGE_SECONDS: [f64; 13] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 10.0, 60.0];
 
+/// Counts how old bytes are. Cheap to clone; every clone counts in the same place.
+#[derive(Clone)]
+pub(crate) struct Ages(Histogram);
+
+impl Default for Ages {
+    fn default() -> Self {
+        Self(Histogram::new(AGE_SECONDS))
+    }
+}
+
+impl Ages {
+    pub(crate) fn note(&self, age: Duration) {
+        self.0.observe(age.as_secs_f64());
+    }
+
+    fn register(&self, registry: &mut Registry, name: &str, help: &str) {
+        registry.register_with_unit(name, help, Unit::Seconds, self.0.clone());
+    }
+}
+
+impl fmt::Debug for Ages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ages").finish_non_exhaustive()
+    }
+}
+
 /// All counters of one distributor. Cheap to clone; every clone counts in the same place.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -32,7 +58,7 @@ pub(crate) struct Metrics {
     pub(crate) conflicts: Counter,
     /// Deliveries that were cut, by us, before their stream ended.
     pub(crate) cuts: Counter,
-    capture_to_ingest: Histogram,
+    capture_to_ingest: Ages,
     /// Questions put to other distributors.
     pub(crate) upstream_requests: Counter,
     /// Those that brought no stream, and deliveries that were cut.
@@ -112,18 +138,17 @@ pub(crate) struct Holdings {
 pub(crate) struct Counted(Gauge);
 
 impl Metrics {
-    /// Everything at zero.
-    pub(crate) fn new() -> Self {
+    /// Everything at zero, but for `ingest_to_send`, which the store counts.
+    pub(crate) fn new(ingest_to_send: &Ages) -> Self {
         let mut all = Registry::with_prefix("freshet");
         let r = &mut all;
         let bytes = Some(Unit::Bytes);
-        let capture_to_ingest = Histogram::new(AGE_SECONDS);
-        r.register_with_unit(
-            "capture_to_ingest",
-            "From the capture of a chunk to its first bytes here",
-            Unit::Seconds,
-            capture_to_ingest.clone(),
-        );
+        let capture_to_ingest = Ages::default();
+        let help = "From the capture of a chunk to its first bytes here";
+        capture_to_ingest.register(r, "capture_to_ingest", help);
+        let help =
+            "From the arrival of bytes to their sending, each time that there are newer ones";
+        ingest_to_send.register(r, "ingest_to_send", help);
         Self {
             capture_to_ingest,
             accept_errors: new(r, "accept_errors", "Failed accepts", None),
@@ -191,7 +216,7 @@ impl Metrics {
 
     /// Note how old the first bytes of a chunk were when they came in.
     pub(crate) fn came_in(&self, age: Duration) {
-        self.capture_to_ingest.observe(age.as_secs_f64());
+        self.capture_to_ingest.note(age);
     }
 
     /// Count a request that was answered.
@@ -275,7 +300,9 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_printed() {
-        let metrics = Metrics::new();
+        let sent = Ages::default();
+        let metrics = Metrics::new(&sent);
+        sent.note(Duration::from_millis(30));
         let open = metrics.connection();
         metrics.request("GET", 206);
         metrics.request("BREW", 405);
@@ -292,6 +319,8 @@ mod tests {
             "freshet_sent_bytes_total 7\n",
             "freshet_capture_to_ingest_seconds_bucket{le=\"0.002\"} 0\n",
             "freshet_capture_to_ingest_seconds_bucket{le=\"0.005\"} 1\n",
+            "freshet_ingest_to_send_seconds_bucket{le=\"0.02\"} 0\n",
+            "freshet_ingest_to_send_seconds_bucket{le=\"0.05\"} 1\n",
             "freshet_streams 3\n",
             "freshet_held_bytes 9\n",
             "freshet_poisoned_total 1\n",

@@ -106,6 +106,43 @@ async fn the_age_of_the_newest_byte_is_told_by_the_distributors_clock() {
 }
 
 #[tokio::test]
+async fn a_stream_that_becomes_another_one_is_begun_anew_where_that_was_asked_for() {
+    let (old, new) = (noise(3000), noise(2000));
+    for existing in [Existing::Keep, Existing::Replace] {
+        let (fake, shelf) = (Fake::start().await, Shelf::new());
+        fake.put(0, &old);
+        // The first reply says nothing, until a HEAD tells why.
+        fake.change(|model| model.mute = 1);
+        let mut fetch = fake.fetch();
+        fetch.deadlines.silence = Duration::from_millis(20);
+        let (file, mut progress) = (shelf.file(), Progress::hidden());
+        let manner = continuous(Policy::All);
+        let taking = to_file(fetch, manner, &file, existing, &mut progress, &shelf.shutdown);
+        let replace = async {
+            fake.until_asked(1).await;
+            fake.change(|model| {
+                (model.etag, model.bytes) = ("\"two\"".into(), new.clone());
+                (model.held, model.total) = (set(&[(0, 2000)]), Some(2000));
+            });
+        };
+
+        let (taken, ()) = soon(async { tokio::join!(taking, replace) }).await;
+
+        match existing {
+            Existing::Replace => {
+                assert_eq!(taken.unwrap().end, End::Complete);
+                assert!(shelf.bytes() == new);
+            }
+            Existing::Keep => {
+                let error = taken.unwrap_err();
+                let is_told = matches!(&error, CopyError::Fetch(FetchError::Replaced { .. }));
+                assert!(is_told, "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_whole_copy_needs_no_distributor() {
     let (stream, shelf) = (noise(3000), Shelf::new());
     let fake = Fake::with(&stream).await;

@@ -96,6 +96,9 @@ pub struct StoreConfig {
     /// How long a named origin keeps its stream after its last byte.
     #[arg(long, env = "FRESHET_LEASE", value_parser = duration, default_value = "10s", value_name = "DURATION")]
     pub lease: Duration,
+    /// How long consumers of a live stream stay when nobody posts to it; then they are cut.
+    #[arg(long, env = "FRESHET_LINGER", value_parser = duration, default_value = "10m", value_name = "DURATION")]
+    pub linger: Duration,
     /// Seed of all randomness, to repeat a run. Without it: the system's.
     #[arg(long, env = "FRESHET_SEED", value_name = "NUMBER")]
     pub seed: Option<u64>,

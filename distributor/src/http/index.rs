@@ -91,7 +91,7 @@ impl Lines {
             if !self.follow || count == 0 || is_over {
                 return Ok(None);
             }
-            self.timeline.changed().await;
+            self.timeline.changed().await?;
         }
     }
 }

@@ -256,10 +256,12 @@ fn problem(status: StatusCode, detail: &str) -> Response {
     response
 }
 
-/// What every reply says: how long its connection is kept, and that any page may read it.
+/// What every reply says: how long its connection is kept, that any page may read it, and that nobody
+/// keeps it, if nothing else was said.
 pub(super) fn finish(response: &mut Response, idle: Duration, left: u64, unread: bool) {
     let headers = response.headers_mut();
     headers::open_to_pages(headers);
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if left == 0 || unread {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -282,6 +284,7 @@ pub(super) fn unparsed(status: u16) -> Bytes {
     let body = Problem::new(status, detail).to_json();
     let mut headers = HeaderMap::new();
     headers::open_to_pages(&mut headers);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let mut head = format!("HTTP/1.1 {status}\r\n");
     for (name, value) in &headers {
         head += &format!("{name}: {}\r\n", value.to_str().unwrap_or_default());

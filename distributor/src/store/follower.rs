@@ -6,11 +6,12 @@
 use std::{
     io,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use freshet_protocol::{ByteRange, Stamp};
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{sync::watch, task::spawn_blocking, time::Instant};
 
 use super::{
     disk_thread::Op,
@@ -28,6 +29,11 @@ pub(crate) struct Follower {
     changed: watch::Receiver<()>,
     disk: DiskReader,
     counted: bool,
+    begun: Instant,
+    /// It had all there was, once.
+    caught_up: bool,
+    /// One past the newest byte that it read.
+    edge: u64,
 }
 
 /// What there is to read.
@@ -49,6 +55,8 @@ pub(crate) enum ReadError {
     Gone { wanted: u64, oldest: u64 },
     #[error("the stream was deleted")]
     Deleted,
+    #[error("no origin has posted for {} s", linger.as_secs_f32())]
+    Abandoned { linger: Duration },
     #[error("the bytes from {at} on are damaged on the disk")]
     Damaged { at: u64 },
     #[error("the disk copy cannot be read")]
@@ -66,7 +74,15 @@ impl Follower {
     /// A follower that does not count as a consumer.
     pub(crate) fn peek(stream: &Arc<Stream>) -> Self {
         let changed = stream.changed.subscribe();
-        Self { stream: Arc::clone(stream), changed, disk: DiskReader::default(), counted: false }
+        Self {
+            stream: Arc::clone(stream),
+            changed,
+            disk: DiskReader::default(),
+            counted: false,
+            begun: Instant::now(),
+            caught_up: false,
+            edge: 0,
+        }
     }
 
     /// The stream.
@@ -89,7 +105,7 @@ impl Follower {
     /// Cancel safe.
     pub(crate) async fn origin_time(&mut self, at: u64) -> Option<Stamp> {
         match self.stream.look(at) {
-            Look::Ring(_) => self.stream.piece(at)?.1.captured,
+            Look::Ring(..) => self.stream.piece(at)?.1.captured,
             Look::Disk => {
                 // What cannot be read is told when the bytes are.
                 self.with_disk(move |disk, place| disk.origin_time(place, at)).await.ok()??
@@ -106,20 +122,46 @@ impl Follower {
     pub(crate) async fn read(&mut self, at: u64, max: usize) -> Result<Read, ReadError> {
         self.changed.borrow_and_update();
         match self.stream.look(at) {
-            Look::Ring(mut bytes) => {
+            Look::Ring(mut bytes, times) => {
                 bytes.truncate(max);
+                self.count_age(at + bytes.len() as u64, times.received);
                 Ok(Read::Bytes(bytes))
             }
             Look::Disk => self.read_disk(at, max.min(DISK_READ_BYTES_MAX)).await,
-            Look::Missing => Ok(Read::Missing),
+            Look::Missing => self.check_origin().map(|()| Read::Missing),
             Look::End => Ok(Read::End),
             Look::Gone(oldest) => Err(ReadError::Gone { wanted: at, oldest }),
             Look::Deleted => Err(ReadError::Deleted),
         }
     }
 
+    /// Is there an origin that may bring what is waited for, or was there one lately? Call it before
+    /// [`Self::changed`]; a read that finds nothing has.
+    ///
+    /// # Errors
+    ///
+    /// Nobody has posted for as long as consumers linger, and for as long as this one is here.
+    pub(crate) fn check_origin(&self) -> Result<(), ReadError> {
+        let linger = self.stream.shared.config.linger;
+        let alone = self.stream.alone_since().map(|left| left.max(self.begun).elapsed());
+        match alone {
+            Some(alone) if alone >= linger => Err(ReadError::Abandoned { linger }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Newer bytes than before are about to be sent: how long have they been here? Who has not caught
+    /// up yet is late by its own choice, and not counted.
+    fn count_age(&mut self, end: u64, received: Stamp) {
+        if self.caught_up && self.edge < end {
+            self.edge = end;
+            self.stream.shared.ingest_to_send.note(self.stream.shared.now().since(received));
+        }
+    }
+
     /// Wait until anything changed since the last [`Self::read`]. Cancel safe.
     pub(crate) async fn changed(&mut self) {
+        self.caught_up = true;
         // The sender lives in our stream: it cannot be gone.
         let _ = self.changed.changed().await;
     }
@@ -170,6 +212,13 @@ impl Follower {
     }
 }
 
+impl Stream {
+    /// Has no origin been there for as long as consumers linger?
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.alone_since().is_some_and(|left| left.elapsed() >= self.shared.config.linger)
+    }
+}
+
 /// What is damaged is a hole from now on; its origin will be asked for it.
 fn set_aside(stream: &Arc<Stream>, range: ByteRange) {
     if !stream.quarantine(range) {
@@ -192,7 +241,7 @@ pub(super) fn read_blocking(
     let (mut at, mut disk) = (0, DiskReader::default());
     while at < total {
         let bytes = match stream.look(at) {
-            Look::Ring(bytes) => bytes,
+            Look::Ring(bytes, _) => bytes,
             Look::Disk => disk.read(place?, at, DISK_READ_BYTES_MAX).ok()?,
             Look::Missing | Look::End | Look::Gone(_) | Look::Deleted => return None,
         };

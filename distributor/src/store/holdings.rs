@@ -48,7 +48,7 @@ pub(crate) enum WriteError {
 #[derive(Debug)]
 pub(super) enum Look {
     /// In memory.
-    Ring(Bytes),
+    Ring(Bytes, Times),
     /// On the disk.
     Disk,
     /// A hole, or the live edge.
@@ -103,8 +103,8 @@ impl Holdings {
 
     /// What is at `at`.
     pub(super) fn look(&self, at: u64) -> Look {
-        if let Some(bytes) = self.ring.read(at) {
-            return Look::Ring(bytes);
+        if let Some((bytes, times)) = self.ring.look(at) {
+            return Look::Ring(bytes, times);
         }
         if at < self.retained_from {
             return Look::Gone(self.retained_from);

@@ -267,7 +267,7 @@ impl Known {
         loop {
             let next = self.scanner.next();
             match stream.look(next) {
-                Look::Ring(bytes) => self.scanner.push(next, &bytes),
+                Look::Ring(bytes, _) => self.scanner.push(next, &bytes),
                 Look::Deleted | Look::End => return,
                 // Looking for the ring's start takes a while, and at the live edge there is no need.
                 _ if stream.end() <= next => return,

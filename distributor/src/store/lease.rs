@@ -45,6 +45,8 @@ pub(crate) struct Lease {
     time: Duration,
     holder: Option<Holder>,
     epoch: u64,
+    /// When an origin was there last, where none is now.
+    left: Instant,
 }
 
 #[derive(Debug)]
@@ -57,8 +59,8 @@ struct Holder {
 
 impl Lease {
     /// A free lease that is kept for `time` after the last byte.
-    pub(crate) fn new(time: Duration) -> Self {
-        Self { time, holder: None, epoch: 0 }
+    pub(crate) fn new(time: Duration, now: Instant) -> Self {
+        Self { time, holder: None, epoch: 0, left: now }
     }
 
     /// Take the lease for `key`, or say for how long another keeps it.
@@ -83,7 +85,7 @@ impl Lease {
     pub(crate) fn touch(&mut self, grant: &Grant, now: Instant) -> bool {
         match &mut self.holder {
             Some(holder) if holder.grant.epoch == grant.epoch => {
-                holder.last_byte = now;
+                (holder.last_byte, self.left) = (now, now);
                 true
             }
             _ => false,
@@ -91,10 +93,14 @@ impl Lease {
     }
 
     /// The request under `grant` is over.
-    pub(crate) fn release(&mut self, grant: &Grant) {
+    pub(crate) fn release(&mut self, grant: &Grant, now: Instant) {
         let Some(holder) = &mut self.holder else { return };
         if holder.grant.epoch != grant.epoch {
             return;
+        }
+        // That a stream is pulled says nothing of its origin, and neither does the end of that.
+        if holder.key != OriginKey::Upstream {
+            self.left = now;
         }
         match holder.key {
             OriginKey::Named(_) => holder.posting = false,
@@ -107,6 +113,13 @@ impl Lease {
         if let Some(holder) = self.holder.take() {
             holder.grant.superseded.cancel();
         }
+    }
+
+    /// Since when no origin has been there; `None` while one is.
+    pub(crate) fn alone_since(&self) -> Option<Instant> {
+        let is_origin = |holder: &Holder| holder.posting && holder.key != OriginKey::Upstream;
+        let has_origin = self.holder.as_ref().is_some_and(is_origin);
+        (!has_origin).then_some(self.left)
     }
 
     /// Is a request posting right now?
@@ -137,26 +150,26 @@ mod tests {
 
     #[test]
     fn a_newer_request_of_the_same_origin_ends_the_older_one() {
-        let (mut lease, now) = (Lease::new(TIME), Instant::now());
+        let (mut lease, now) = (Lease::new(TIME, Instant::now()), Instant::now());
         let old = lease.claim(&named("a"), now).unwrap();
         let new = lease.claim(&named("a"), now).unwrap();
 
         assert!(old.superseded().is_cancelled());
         assert!(!lease.touch(&old, now), "a zombie adds nothing");
         assert!(lease.touch(&new, now));
-        lease.release(&old);
+        lease.release(&old, now);
         assert!(lease.is_posting(), "the older request's end is not the newer one's");
     }
 
     #[test]
     fn another_origin_waits_until_the_lease_has_run_out() {
-        let (mut lease, now) = (Lease::new(TIME), Instant::now());
+        let (mut lease, now) = (Lease::new(TIME, Instant::now()), Instant::now());
         let grant = lease.claim(&named("a"), now).unwrap();
         assert_eq!(lease.claim(&named("b"), now).unwrap_err(), TIME);
 
         let last_byte = now + Duration::from_secs(3);
         lease.touch(&grant, last_byte);
-        lease.release(&grant);
+        lease.release(&grant, now);
         assert_eq!(
             lease.claim(&named("b"), last_byte + Duration::from_secs(4)).unwrap_err(),
             Duration::from_secs(6)
@@ -166,10 +179,27 @@ mod tests {
 
     #[test]
     fn a_nameless_request_keeps_nothing_after_its_end() {
-        let (mut lease, now) = (Lease::new(TIME), Instant::now());
+        let now = Instant::now();
+        let mut lease = Lease::new(TIME, now);
         let grant = lease.claim(&OriginKey::Request(1), now).unwrap();
         assert!(lease.claim(&OriginKey::Request(2), now).is_err());
-        lease.release(&grant);
+        lease.release(&grant, now);
         assert!(lease.claim(&OriginKey::Request(2), now).is_ok());
+    }
+
+    #[test]
+    fn an_origin_is_there_while_it_posts_and_one_that_is_pulled_from_while_it_brings_bytes() {
+        let (now, later) = (Instant::now(), Instant::now() + TIME);
+        let mut lease = Lease::new(TIME, now);
+        assert_eq!(lease.alone_since(), Some(now));
+        let grant = lease.claim(&named("a"), now).unwrap();
+        assert_eq!(lease.alone_since(), None, "silent, and there");
+        lease.release(&grant, later);
+        assert_eq!(lease.alone_since(), Some(later));
+        let pulled = lease.claim(&OriginKey::Upstream, later + TIME).unwrap();
+        assert_eq!(lease.alone_since(), Some(later), "it is not known who is upstream");
+        lease.touch(&pulled, later + TIME);
+        lease.release(&pulled, later + 2 * TIME);
+        assert_eq!(lease.alone_since(), Some(later + TIME));
     }
 }

@@ -57,7 +57,7 @@ use self::{
     folder::DataFolder,
     manifest::Manifest,
 };
-use crate::config::StoreConfig;
+use crate::{config::StoreConfig, metrics::Ages};
 
 pub use self::folder::OpenError;
 pub(crate) use self::{
@@ -141,6 +141,7 @@ impl Store {
             streams: Mutex::default(),
             created: watch::Sender::new(()),
             counters: Arc::default(),
+            ingest_to_send: Ages::default(),
         });
         let desk =
             Desk { durability: shared.config.durability, counters: Arc::clone(&shared.counters) };

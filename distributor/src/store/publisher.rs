@@ -228,7 +228,8 @@ async fn read_held(
 ) -> Result<Option<Bytes>, WriteError> {
     match follower.read(at, max.min(DISK_READ_BYTES_MAX)).await {
         Ok(Read::Bytes(bytes)) => Ok(Some(bytes)),
-        Ok(Read::Missing | Read::End) | Err(ReadError::Gone { .. } | ReadError::Damaged { .. }) => {
+        Ok(Read::Missing | Read::End)
+        | Err(ReadError::Gone { .. } | ReadError::Damaged { .. } | ReadError::Abandoned { .. }) => {
             Ok(None)
         }
         Err(ReadError::Deleted) => Err(WriteError::Deleted),

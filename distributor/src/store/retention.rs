@@ -32,6 +32,10 @@ impl Store {
             if let Some(age) = config.retain_age {
                 let_go(stream, by_age(stream, age, SystemTime::now()));
             }
+            if stream.is_abandoned() {
+                // Who waits looks again, and sees that it was in vain.
+                stream.changed.send_replace(());
+            }
             if !stream.is_live() {
                 let stream = Arc::clone(stream);
                 // A full queue: another time.

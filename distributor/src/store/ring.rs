@@ -130,11 +130,16 @@ impl Ring {
         (start + chunk.bytes.len() as u64 > range.start()).then(|| (start, chunk.clone()))
     }
 
-    /// The bytes from `at` to the end of the chunk that has it; no copy.
-    pub(super) fn read(&self, at: u64) -> Option<Bytes> {
+    /// The bytes from `at` to the end of the chunk that has it, and when they came; no copy.
+    pub(super) fn look(&self, at: u64) -> Option<(Bytes, Times)> {
         let (&start, chunk) = self.chunks.range(..=at).next_back()?;
         let skip = usize::try_from(at - start).ok()?;
-        (skip < chunk.bytes.len()).then(|| chunk.bytes.slice(skip..))
+        (skip < chunk.bytes.len()).then(|| (chunk.bytes.slice(skip..), chunk.times))
+    }
+
+    /// The same without the times.
+    pub(super) fn read(&self, at: u64) -> Option<Bytes> {
+        Some(self.look(at)?.0)
     }
 
     /// What there is of the chunk that has the byte at `at`, from that on, and when it came.

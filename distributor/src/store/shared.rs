@@ -13,7 +13,7 @@ use freshet_protocol::{Stamp, StreamName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::{disk_thread::Op, holdings::WriteError, limits, lock, stream::Stream};
-use crate::config::StoreConfig;
+use crate::{config::StoreConfig, metrics::Ages};
 
 /// What all streams share.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     /// Ticks when a stream comes or goes.
     pub(super) created: watch::Sender<()>,
     pub(crate) counters: Arc<Counters>,
+    /// How long bytes were here when they were sent to whom they were new.
+    pub(crate) ingest_to_send: Ages,
 }
 
 /// What has happened so far; read by `/metrics`.

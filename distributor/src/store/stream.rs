@@ -78,7 +78,7 @@ impl Stream {
         let state = State {
             bytes: Holdings::new(ring, manifest.total, manifest.retained_from),
             content_type: manifest.content_type.clone(),
-            lease: Lease::new(config.lease),
+            lease: Lease::new(config.lease, Instant::now()),
             updated: None,
             deleted: false,
         };
@@ -186,6 +186,11 @@ impl Stream {
         lock(&self.state).bytes.ring.piece(at)
     }
 
+    /// Since when no origin has been there; `None` while one is.
+    pub(super) fn alone_since(&self) -> Option<Instant> {
+        lock(&self.state).lease.alone_since()
+    }
+
     /// Its line in the catalogue.
     pub(super) fn entry(&self) -> CatalogueEntry {
         let state = lock(&self.state);
@@ -222,7 +227,7 @@ impl Stream {
     }
 
     pub(super) fn release(&self, grant: &Grant) {
-        lock(&self.state).lease.release(grant);
+        lock(&self.state).lease.release(grant, Instant::now());
     }
 
     /// May `range` be written, by all that can be known before its bytes are here?

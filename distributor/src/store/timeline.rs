@@ -95,8 +95,14 @@ impl Timeline {
     }
 
     /// Wait until anything changed since the last [`Self::page`]. Cancel safe.
-    pub(crate) async fn changed(&mut self) {
+    ///
+    /// # Errors
+    ///
+    /// Nobody has posted for too long: see [`Follower::check_origin`].
+    pub(crate) async fn changed(&mut self) -> Result<(), ReadError> {
+        self.follower.check_origin()?;
         self.follower.changed().await;
+        Ok(())
     }
 
     /// The place of a time.
@@ -192,7 +198,7 @@ impl Walk {
 
     fn read(&mut self, at: u64) -> Option<Bytes> {
         match self.stream.look(at) {
-            Look::Ring(bytes) => Some(bytes),
+            Look::Ring(bytes, _) => Some(bytes),
             Look::Disk => {
                 let place = &self.stream.files.as_ref()?.place;
                 self.disk.read(place, at, DISK_READ_BYTES_MAX).ok()

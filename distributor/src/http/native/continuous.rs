@@ -127,6 +127,7 @@ impl Parts {
                     return Ok(Some(self.begin(part, time)));
                 }
                 Next::Wait => {
+                    self.follower.check_origin()?;
                     self.pace.idle();
                     self.follower.changed().await;
                 }

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod faults;
 mod joins;
+mod retention;
 mod scale;
 
 use std::{sync::Arc, time::Duration};
