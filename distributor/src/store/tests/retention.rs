@@ -15,6 +15,9 @@ async fn post_all(rig: &Rig, model: &[u8]) {
 async fn tend(rig: &Rig) -> (u64, usize) {
     rig.store().tend();
     soon(rig.store().settle()).await;
+    // This disk gives space back once a removal can no more be undone, and it is asked to look.
+    rig.disk.sync_dir("/data/streams/1".as_ref()).unwrap();
+    rig.disk.remove("/data/nothing".as_ref()).unwrap();
     let files = rig.disk.list("/data/streams/1".as_ref()).unwrap();
     let segments = files.iter().filter(|name| name.ends_with(".seg")).count();
     (rig.stream().await.unwrap().retained_from(), segments)
