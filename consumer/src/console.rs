@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use rustyline::{DefaultEditor, ExternalPrinter, error::ReadlineError};
+use rustyline::{DefaultEditor, error::ReadlineError};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines, Stdin},
     sync::mpsc,
@@ -18,14 +18,16 @@ pub(crate) enum Console {
     Pipe(Lines<BufReader<Stdin>>),
 }
 
-/// A prompt. It is shown again when the command before was carried out.
+/// A prompt. It is shown when the command before was carried out; what there is to tell while it stands
+/// there is told before the next one, as a shell does of its jobs.
 pub(crate) struct Terminal {
     lines: mpsc::Receiver<String>,
     /// Lets the prompt go on.
     go_on: SyncSender<()>,
-    /// Is a command being carried out?
+    /// Is no prompt there?
     is_busy: bool,
-    printer: Box<dyn ExternalPrinter + Send>,
+    /// Of one command, so a few lines.
+    untold: Vec<String>,
 }
 
 impl Console {
@@ -53,9 +55,7 @@ impl Console {
     pub(crate) fn tell(&mut self, text: &str) {
         // Somebody who is not there any more is told nothing.
         let _ = match self {
-            Self::Terminal(terminal) => {
-                terminal.printer.print(format!("{text}\n")).map_err(io::Error::other)
-            }
+            Self::Terminal(terminal) => terminal.tell(text),
             Self::Pipe(_) => writeln!(io::stderr(), "{text}"),
         };
     }
@@ -64,19 +64,19 @@ impl Console {
 impl Terminal {
     fn open(prompt: &str) -> anyhow::Result<Self> {
         let mut editor = DefaultEditor::new()?;
-        let printer = Box::new(editor.create_external_printer()?);
         let (sender, lines) = mpsc::channel(1);
         let (go_on, told) = sync_channel(1);
         let prompt = prompt.to_owned();
         // Not joined: it may wait for a key for ever, and ends with the process.
         thread::Builder::new().name("prompt".into()).spawn(move || {
-            while let Ok(line) = read(&mut editor, &prompt) {
-                if sender.blocking_send(line).is_err() || told.recv().is_err() {
+            while told.recv().is_ok() {
+                let Ok(line) = read(&mut editor, &prompt) else { return };
+                if sender.blocking_send(line).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(Self { lines, go_on, is_busy: false, printer })
+        Ok(Self { lines, go_on, is_busy: true, untold: Vec::new() })
     }
 
     async fn next(&mut self) -> Option<String> {
@@ -85,8 +85,20 @@ impl Terminal {
             let _ = self.go_on.try_send(());
         }
         let line = self.lines.recv().await;
-        self.is_busy = line.is_some();
+        self.is_busy = true;
+        for text in std::mem::take(&mut self.untold) {
+            // Somebody who is not there any more is told nothing.
+            let _ = self.tell(&text);
+        }
         line
+    }
+
+    fn tell(&mut self, text: &str) -> io::Result<()> {
+        if self.is_busy {
+            return writeln!(io::stderr(), "{text}");
+        }
+        self.untold.push(text.into());
+        Ok(())
     }
 }
 
