@@ -215,3 +215,17 @@ pub const DATA_PORT_WAIT: Duration = Duration::from_secs(10);
 /// Connections to a data port that the kernel holds until they are looked at: its client's, and a few of
 /// strangers, who are turned away.
 pub const DATA_PORT_BACKLOG: u32 = 8;
+
+/// Time between two events of `/events`: what a person can read, and one look at the catalogue.
+pub const EVENTS_EVERY: Duration = Duration::from_secs(1);
+
+/// How long `/events` may be silent before it says that it is still there.
+pub const EVENTS_SILENCE_MAX: Duration = Duration::from_secs(15);
+
+/// Peers of `/events` at once; more are 503. Each holds a connection, and a page in view has one.
+pub const WATCHERS_MAX: usize = 1_000;
+
+/// The time that the rate of a stream is told over: no jitter of single chunks, no memory of a pause.
+pub const RATE_OVER: Duration = Duration::from_secs(4);
+
+const _: () = assert!(EVENTS_EVERY.as_nanos() < RATE_OVER.as_nanos());

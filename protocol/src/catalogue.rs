@@ -31,6 +31,9 @@ pub struct CatalogueEntry {
     pub held: String,
     /// Bytes held.
     pub bytes: u64,
+    /// Bytes taken in since the distributor began: two looks give a rate.
+    #[serde(default)]
+    pub received: u64,
     /// Consumers that follow it now.
     pub consumers: u64,
     /// When it was created, in nanoseconds since the Unix epoch.

@@ -17,8 +17,14 @@ pub enum Route {
     Metrics,
     /// `/healthz`: liveness.
     Health,
-    /// `/`: the way in, for people.
+    /// `/`: what there is, for people.
     Home,
+    /// `/watch/NAME`: a page that plays a stream.
+    Watch(StreamName),
+    /// `/events`: the catalogue as it changes, by server-sent events.
+    Events,
+    /// `/assets/FILE`: what the pages are made of.
+    Asset(String),
 }
 
 /// Why a path names nothing.
@@ -45,16 +51,34 @@ impl FromStr for Route {
             "/live" | "/live/" => Ok(Self::Catalogue),
             "/metrics" => Ok(Self::Metrics),
             "/healthz" => Ok(Self::Health),
-            _ => {
-                if let Some(name) = path.strip_prefix("/live/") {
-                    Ok(Self::Live(name.parse()?))
-                } else if let Some(name) = path.strip_prefix("/index/") {
-                    Ok(Self::Index(name.parse()?))
-                } else {
-                    Err(RouteError::Unknown { path: path.chars().take(256).collect() })
-                }
-            }
+            "/events" => Ok(Self::Events),
+            _ => below(path),
         }
+    }
+}
+
+/// The routes that have something behind them.
+fn below(path: &str) -> Result<Route, RouteError> {
+    if let Some(name) = path.strip_prefix("/live/") {
+        return Ok(Route::Live(name.parse()?));
+    }
+    if let Some(name) = path.strip_prefix("/index/") {
+        return Ok(Route::Index(name.parse()?));
+    }
+    if let Some(name) = path.strip_prefix("/watch/") {
+        return Ok(Route::Watch(name.parse()?));
+    }
+    match path.strip_prefix("/assets/") {
+        Some(file) if !file.is_empty() => Ok(Route::Asset(file.into())),
+        _ => Err(RouteError::unknown(path)),
+    }
+}
+
+impl RouteError {
+    /// Nothing is at `path`.
+    #[must_use]
+    pub fn unknown(path: &str) -> Self {
+        Self::Unknown { path: path.chars().take(256).collect() }
     }
 }
 
@@ -67,6 +91,9 @@ impl fmt::Display for Route {
             Self::Metrics => f.write_str("/metrics"),
             Self::Health => f.write_str("/healthz"),
             Self::Home => f.write_str("/"),
+            Self::Watch(name) => write!(f, "/watch/{name}"),
+            Self::Events => f.write_str("/events"),
+            Self::Asset(file) => write!(f, "/assets/{file}"),
         }
     }
 }
@@ -77,14 +104,28 @@ mod tests {
 
     #[test]
     fn every_route_is_parsed_as_it_is_printed() {
-        for path in ["/", "/live/", "/metrics", "/healthz", "/live/a/b", "/index/a/b"] {
+        for path in [
+            "/",
+            "/live/",
+            "/metrics",
+            "/healthz",
+            "/live/a/b",
+            "/index/a/b",
+            "/watch/a/b",
+            "/events",
+            "/assets/style.css",
+        ] {
             assert_eq!(path.parse::<Route>().unwrap().to_string(), path);
         }
     }
 
     #[test]
     fn a_bad_name_is_told_from_an_unknown_path() {
-        assert!(matches!("/live/../etc".parse::<Route>(), Err(RouteError::Name(_))));
-        assert!(matches!("/etc".parse::<Route>(), Err(RouteError::Unknown { .. })));
+        for path in ["/live/../etc", "/watch/", "/watch/.."] {
+            assert!(matches!(path.parse::<Route>(), Err(RouteError::Name(_))), "{path}");
+        }
+        for path in ["/etc", "/watch", "/assets/", "/assets"] {
+            assert!(matches!(path.parse::<Route>(), Err(RouteError::Unknown { .. })), "{path}");
+        }
     }
 }

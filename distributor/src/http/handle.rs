@@ -17,9 +17,10 @@ use super::{
     intake::Intake,
     native, plain, range,
     reply::{self, Refusal},
+    web::{self, Page},
 };
 use crate::{
-    auth::Access,
+    auth::{Access, Denied},
     hub::{Asker, Hops, Stream, Unavailable},
     metrics::Holdings,
 };
@@ -81,7 +82,10 @@ fn admit(asked: &Asked, route: &Route) -> Result<(), Refusal> {
         _ => Access::Read,
     };
     let field = asked.head.headers.get(header::AUTHORIZATION);
-    Ok(asked.site.guard.check(access, field.and_then(|field| field.to_str().ok()))?)
+    let checked = asked.site.guard.check(access, field.and_then(|field| field.to_str().ok()));
+    // A browser keeps what a person has typed once, and asks again only where that is called for.
+    let is_page = matches!(route, Route::Home | Route::Watch(_));
+    Ok(checked.map_err(|denied| if is_page { Denied::Missing } else { denied })?)
 }
 
 /// Which bytes of a stream came when.
@@ -106,15 +110,18 @@ fn page(asked: &Asked, route: &Route) -> Result<Response, Refusal> {
     if let Some(response) = read_only(asked)? {
         return Ok(response);
     }
-    let hub = &asked.site.hub;
-    Ok(match route {
-        Route::Metrics => metrics(asked),
-        Route::Health => text("text/plain; charset=utf-8", "ok\n".into()),
-        Route::Home => reply::found("/live/"),
+    let headers = &asked.head.headers;
+    match route {
+        Route::Metrics => Ok(metrics(asked)),
+        Route::Health => Ok(text("text/plain; charset=utf-8", "ok\n".into())),
+        Route::Home => web::page(headers, Page::Home),
+        Route::Watch(_) => web::page(headers, Page::Watch),
+        Route::Events => web::events(asked),
+        Route::Asset(name) => web::asset(headers, name),
         Route::Catalogue | Route::Live(_) | Route::Index(_) => {
-            catalogue::deliver(&asked.head.headers, &hub.catalogue())
+            Ok(catalogue::deliver(headers, &asked.site.hub.catalogue()))
         }
-    })
+    }
 }
 
 fn allowed(methods: &'static str) -> Response {

@@ -3,7 +3,7 @@
 //! ```text
 //!   socket ─ Shared ─ Stalling ─ Wire ─ hyper ─▶ answer: hygiene ─▶ token ─▶ route ─┬▶ ingest
 //!            counts   deadline   what hyper                                         ├▶ native, range, plain
-//!                                hides                                              └▶ index, catalogue, metrics
+//!                                hides                                              └▶ index, catalogue, web, metrics
 //! ```
 
 mod body;
@@ -21,6 +21,7 @@ mod plain;
 mod range;
 mod reply;
 mod session;
+mod web;
 mod wire;
 
 use std::{
@@ -32,11 +33,11 @@ use std::{
 };
 
 use http::request::Parts;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use self::{body::Body, wire::Line};
-use crate::{auth::Guard, config::BoundsConfig, hub::Hub, metrics::Metrics};
+use self::{body::Body, web::Feed, wire::Line};
+use crate::{auth::Guard, config::BoundsConfig, hub::Hub, limits, metrics::Metrics};
 
 pub(crate) use session::session;
 
@@ -51,6 +52,9 @@ pub(crate) struct Site {
     bounds: BoundsConfig,
     /// Room for chunks that are checked before they are kept, in KiB.
     checked: Arc<Semaphore>,
+    /// What the pages are told of the catalogue, and places for those who listen.
+    feed: Feed,
+    watchers: Arc<Semaphore>,
     shutdown: CancellationToken,
     requests: AtomicU64,
 }
@@ -64,7 +68,9 @@ impl Site {
         shutdown: CancellationToken,
     ) -> Self {
         let checked = Arc::new(Semaphore::new(kib(bounds.checked_bytes_max)));
-        Self { hub, guard, metrics, bounds, checked, shutdown, requests: AtomicU64::new(0) }
+        let (feed, requests) = (Feed::new(Instant::now()), AtomicU64::new(0));
+        let watchers = Arc::new(Semaphore::new(limits::WATCHERS_MAX));
+        Self { hub, guard, metrics, bounds, checked, feed, watchers, shutdown, requests }
     }
 
     /// A number that no other request has.

@@ -54,6 +54,11 @@ pub(super) enum Refusal {
     Intake(#[from] IntakeError),
     #[error("the stream's files could not be removed: {0}")]
     Delete(#[source] io::Error),
+    #[error(
+        "{} peers listen to the events already; ask for /live/ now and then instead",
+        limits::WATCHERS_MAX
+    )]
+    TooManyWatchers,
     #[error("the distributor is stopping")]
     Stopping,
 }
@@ -80,7 +85,7 @@ impl Refusal {
             Self::Write(error) => status_of_write(error),
             Self::Intake(error) => status_of_intake(error),
             Self::Delete(error) => status_of_disk(error),
-            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyWatchers | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

@@ -75,6 +75,8 @@ pub(super) struct Holdings {
     pub(super) total: Option<u64>,
     /// Retention has let go of everything below.
     pub(super) retained_from: u64,
+    /// Bytes taken in since the process began.
+    pub(super) received: u64,
 }
 
 impl Holdings {
@@ -82,7 +84,8 @@ impl Holdings {
     pub(super) fn new(ring: Ring, total: Option<u64>, retained_from: u64) -> Self {
         let (readable, pending) = (RangeSet::new(), RangeSet::new());
         let (written, acknowledged) = (RangeSet::new(), RangeSet::new());
-        Self { ring, readable, pending, written, acknowledged, total, retained_from }
+        let received = 0;
+        Self { ring, readable, pending, written, acknowledged, total, retained_from, received }
     }
 
     /// What recovery found on the disk.
@@ -168,6 +171,7 @@ impl Holdings {
             let Some(piece) = bytes.get(from..from.saturating_add(len)) else { continue };
             pieces.push((missing.start(), self.ring.insert(missing.start(), piece, times)));
             self.readable.insert(missing);
+            self.received += missing.len();
             if to_disk {
                 self.pending.insert(missing);
             }

@@ -204,6 +204,7 @@ impl Stream {
             length: state.bytes.total,
             held: held.to_string(),
             bytes: state.bytes.acknowledged.bytes(),
+            received: state.bytes.received,
             consumers: self.consumers.load(Ordering::Relaxed),
             created: self.created,
             updated: state.updated,

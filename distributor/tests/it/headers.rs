@@ -55,7 +55,7 @@ async fn every_reply_is_open_to_pages_and_says_who_may_keep_it() {
         ("GET", "/index/done", &[], 200, LIVE),
         ("GET", "/index/none", &[], 404, NEVER),
         ("GET", "/live/", &[], 200, NEVER),
-        ("GET", "/", &[], 302, NEVER),
+        ("GET", "/", &[], 200, "no-cache"),
         ("GET", "/metrics", &[], 200, NEVER),
         ("GET", "/healthz", &[], 200, NEVER),
         ("DELETE", "/live/none", &[], 404, NEVER),
