@@ -113,6 +113,8 @@ pub struct Tally {
     pub bytes: u64,
     /// Chunks that are missing between others.
     pub gaps: u64,
+    /// Chunks that came although they, or later ones, had come already.
+    pub repeats: u64,
     /// Places where the bytes were not those of the pattern.
     pub wrong: u64,
 }
@@ -158,6 +160,12 @@ impl Checker {
                 whole(&chunk);
             }
         }
+    }
+
+    /// The number of the chunk that should come next, once there was one.
+    #[must_use]
+    pub const fn next(&self) -> Option<u64> {
+        self.next
     }
 
     /// What was seen so far.
@@ -229,9 +237,10 @@ impl Checker {
     fn complete(&mut self, chunk: &Chunk) {
         self.tally.chunks += 1;
         self.tally.bytes += chunk.length as u64;
-        let missing = self.next.map_or(0, |next| chunk.number.abs_diff(next));
-        self.tally.gaps += missing;
-        self.next = Some(chunk.number + 1);
+        let next = self.next.unwrap_or(chunk.number);
+        self.tally.gaps += chunk.number.saturating_sub(next);
+        self.tally.repeats += u64::from(chunk.number < next);
+        self.next = Some(next.max(chunk.number + 1));
     }
 }
 
@@ -263,8 +272,11 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_that_comes_again_is_a_gap_too() {
-        assert_eq!(seen(&stream([3, 4, 4, 5], 100)).0.gaps, 1);
+    fn a_chunk_that_comes_again_is_a_repeat_and_no_gap() {
+        let (tally, _) = seen(&stream([3, 4, 4, 5], 100));
+        assert_eq!((tally.gaps, tally.repeats), (0, 1));
+        let (tally, _) = seen(&stream([3, 4, 5, 3, 4, 5, 6], 100));
+        assert_eq!((tally.gaps, tally.repeats), (0, 3));
     }
 
     #[test]
@@ -288,7 +300,7 @@ mod tests {
                 checker.take(piece, |chunk| assert_eq!(chunk.length, length));
                 rest = left;
             }
-            let tally = Tally { chunks: 3, bytes: bytes.len() as u64, gaps: 0, wrong: 0 };
+            let tally = Tally { chunks: 3, bytes: bytes.len() as u64, ..Tally::default() };
             prop_assert_eq!(checker.tally(), tally);
             prop_assert!(checker.is_between());
         }

@@ -1,26 +1,38 @@
 //! Runs the whole chain, measures it, and holds the tests that need several roles.
 //!
 //! ```text
-//!   speed, memory ──▶ publish ──PUT──▶ server (role: distributor, bare fanout)
-//!         │                               └──GET──▶ load (role): Reply ─▶ Checker ─▶ Report
-//!         └── usage: CPU, RSS of each role's process
+//!   versus ──▶ measure(relay, scenario) ──▶ Measured ──▶ Document ──▶ text, JSON
+//!                 │
+//!                 ├── publish (role) ──▶ relay (roles): floor, fanout, distributors, peers
+//!                 │                         └──GET──▶ load (role): Reply ─▶ Checker ─▶ Report
+//!                 └── usage: CPU, RSS, context switches of each
 //!   demo: origin, distributor, consumer and player in this one process
 //! ```
 //!
-//! What flows is the test pattern of [`chunk`]: each chunk says which one it is and when it was due.
+//! One idea carries the commands: a scenario says what flows, a relay says what it flows through, and a
+//! run is the one through the other, measured. What flows is the test pattern of [`chunk`]: each chunk
+//! says which one it is and when it was due.
 
+pub mod ages;
 pub mod chunk;
 pub mod clock;
 pub mod crowd;
 pub mod demo;
+pub mod document;
 pub mod fanout;
+pub mod floor;
 pub mod limits;
 pub mod load;
+pub mod measure;
 pub mod memory;
 pub mod publish;
-pub mod report;
+pub mod relay;
 pub mod role;
 pub mod roles;
+pub mod scenario;
 pub mod screen;
-pub mod speed;
+pub mod stats;
+pub mod target;
+pub mod text;
 pub mod usage;
+pub mod versus;

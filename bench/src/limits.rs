@@ -32,6 +32,40 @@ pub const FANOUT_CHUNKS_MAX: usize = 256;
 /// Longest latency that is told apart; more counts as this.
 pub const LATENCY_MAX: Duration = Duration::from_secs(60);
 
+/// Events taken from an epoll at once: few, so that what one brings is not long known before it is read.
+pub const EVENTS: usize = 64;
+
+/// Bytes of a stream that wait for readers of the floor; when there are more nothing is read.
+pub const FLOOR_BACKLOG_BYTES: usize = 8 << 20;
+
+/// How far a publisher in haste is ahead of the slowest consumer: enough to keep every buffer on the way
+/// filled, and no more than relays keep in memory.
+pub const PEAK_AHEAD_BYTES: usize = 4 << 20;
+
+/// Time between the chunks of a publisher in haste before all consumers are there.
+pub const BEFORE_JOIN: Duration = Duration::from_millis(20);
+
+/// How long a load waits for what was due in the measured time, behind its end.
+pub const LATE: Duration = Duration::from_secs(5);
+
+/// Age at which a byte of a live stream is stale.
+pub const STALE: Duration = Duration::from_secs(1);
+
+/// Connections that a load opens before it reads again.
+pub const CONNECT_AT_ONCE: usize = 64;
+
+/// How long a consumer waits that was refused before it asks again: the stream may not be there yet.
+pub const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How often a load looks at what no event tells: silence, the end of the measured time.
+pub const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Consumers that Varnish is given at most: it has a thread for each.
+pub const VARNISH_CONSUMERS_MAX: usize = 2_000;
+
+/// Connections that a relay is allowed beyond those that a scenario needs.
+pub const SPARE_CONNECTIONS: usize = 100;
+
 /// Time between the last consumer's arrival and the first chunk that counts: what joining cost is
 /// over by then.
 pub const SETTLE: Duration = Duration::from_millis(500);

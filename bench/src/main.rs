@@ -1,7 +1,7 @@
 //! The `bench` command: arguments, logging. Nothing else.
 
 use clap::Parser;
-use freshet_bench::{crowd, demo, memory, roles, screen, speed};
+use freshet_bench::{crowd, demo, memory, roles, screen, versus};
 use tracing_subscriber::EnvFilter;
 
 /// Runs the whole relay and measures it, on this machine.
@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 enum Command {
     /// The whole chain in one process, live, with its latency and rate
     Demo(demo::Options),
-    /// CPU, memory and latency of the distributor beside a bare fan-out of the same bytes
-    Speed(speed::Options),
+    /// The same streams through the distributor and through others, round by round
+    Versus(versus::Options),
     /// Does the distributor's memory grow with the length of a stream?
     Memory(memory::Options),
     /// How long consumers wait for their first bytes who join one live stream within a second
@@ -28,7 +28,7 @@ fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Command::parse() {
         Command::Demo(options) => screen::demo(&options),
-        Command::Speed(options) => screen::speed(&options),
+        Command::Versus(options) => screen::versus(&options),
         Command::Memory(options) => screen::memory(&options),
         Command::Joins(options) => screen::joins(&options),
         Command::Stalled(options) => screen::stalled(&options),

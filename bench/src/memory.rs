@@ -29,6 +29,7 @@ use crate::{
     load::Reply,
     publish::Body,
     role::Role,
+    target::{Scheme, Target},
 };
 
 /// Looks at the memory, spread evenly over the stream.
@@ -114,7 +115,7 @@ pub fn run(options: &Options) -> anyhow::Result<Figures> {
     let data = data.context("no folder for the disk copy")?;
     let path = data.path().to_str().context("the folder's name is no text")?;
     let (ring, retain) = (format!("{}MiB", options.ring), format!("{}MiB", options.retain));
-    let mut server = Role::start(&[
+    let server = Role::start(&[
         "distributor",
         "--data",
         path,
@@ -128,7 +129,7 @@ pub fn run(options: &Options) -> anyhow::Result<Figures> {
     let began = Moment::now();
     let samples = thread::scope(|scope| {
         let consumer = scope.spawn(|| consume(address, "/live/long", &taken));
-        let published = publish(&mut server, address, bytes, ahead, &taken);
+        let published = publish(&server, address, bytes, ahead, &taken);
         let consumed = consumer.join().unwrap_or_else(|_| bail!("the consumer panicked"));
         let samples = published?;
         let tally = consumed.context("consumer")?;
@@ -169,13 +170,13 @@ impl Taken {
 
 /// Publish `bytes`, at most `ahead` ahead of the consumer, and look at the memory meanwhile.
 fn publish(
-    server: &mut Role,
+    server: &Role,
     address: SocketAddr,
     bytes: u64,
     ahead: u64,
     taken: &Taken,
 ) -> anyhow::Result<Vec<Sample>> {
-    let mut body = Body::open(address, "/live/long")?;
+    let mut body = Body::open(&Target::new(Scheme::Http, address, "/live/long"))?;
     let (mut samples, mut sent, mut number) = (Vec::new(), 0_u64, 0);
     while sent < bytes {
         taken.wait_for(sent.saturating_sub(ahead))?;

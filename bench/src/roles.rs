@@ -3,51 +3,77 @@
 
 use std::{
     ffi::OsString,
+    fs::File,
     io::{self, BufRead, Write},
-    net::SocketAddr,
-    thread,
+    net::TcpListener as StdListener,
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread::{self, JoinHandle},
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use freshet_distributor::{Config, Distributor};
-use rustix::{
-    process::{Resource, Rlimit, getrlimit, setrlimit},
-    time::{ClockId, clock_gettime},
-};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Moment,
-    fanout,
-    load::{Load, Window},
-    role::CPU,
+    fanout, floor,
+    limits::ROLE_END,
+    load::{Load, Report, Window},
+    publish::{Credit, Fed, Feed},
 };
 
-/// Which of them. They listen on a free port of 127.0.0.1.
+/// Which of them. Servers listen on a free port of 127.0.0.1, and say it.
 #[derive(Debug, Subcommand)]
 pub enum Task {
-    /// Relays and holds nothing; says its address.
+    /// Relays raw TCP and holds nothing
+    Floor {
+        /// In how many threads
+        threads: usize,
+    },
+    /// Relays HTTP and holds nothing
     Fanout,
-    /// A distributor with these settings; says its address.
+    /// A distributor with these settings
     Distributor {
-        /// As the `distributor` command takes them.
+        /// As the `distributor` command takes them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         settings: Vec<OsString>,
     },
-    /// Consumers of one stream; says `joined`, is told `FROM TO` (nanoseconds), and at the end says a
-    /// report.
-    Load {
-        /// The server.
-        address: SocketAddr,
-        /// What is asked for.
-        path: String,
-        /// How many consumers.
-        consumers: usize,
-        /// In how many threads.
-        threads: usize,
+    /// Publishes: is told a [`Feed`], says `ready`, is told `FROM TO` (nanoseconds), and at the end says
+    /// what it saw
+    Publish,
+    /// Consumes: is told a [`Work`], says `joined`, is told `FROM TO`, and at the end says what it saw
+    Load,
+    /// Starts another program, says its process, and ends it when it has to end itself
+    Guard {
+        /// The file for what it says
+        log: PathBuf,
+        /// The program and its arguments
+        #[arg(last = true)]
+        command: Vec<OsString>,
     },
+}
+
+/// What a load does. With a feed it publishes as well, as fast as its consumers take it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Work {
+    /// The consumers.
+    pub load: Load,
+    /// The publisher in haste.
+    pub feed: Option<Feed>,
+}
+
+/// What it saw.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Seen {
+    /// By the consumers.
+    pub report: Report,
+    /// By the publisher.
+    pub fed: Option<Fed>,
 }
 
 /// Be it, until standard input ends.
@@ -58,6 +84,13 @@ pub enum Task {
 pub fn run(task: Task) -> anyhow::Result<()> {
     raise_open_files()?;
     match task {
+        Task::Floor { threads } => {
+            let listener = StdListener::bind("127.0.0.1:0")?;
+            say(&listener.local_addr()?.to_string())?;
+            thread::spawn(move || floor::serve(&listener, threads));
+            io::stdin().lock().lines().map_while(Result::ok).for_each(drop);
+            Ok(())
+        }
         Task::Fanout => Runtime::new()?.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             say(&listener.local_addr()?.to_string())?;
@@ -72,27 +105,75 @@ pub fn run(task: Task) -> anyhow::Result<()> {
             distributor.run(until_input_ends()).await;
             Ok(())
         }),
-        Task::Load { address, path, consumers, threads } => {
-            consume(&Load { address, path, consumers, threads })
-        }
+        Task::Publish => publish(),
+        Task::Load => load(),
+        Task::Guard { log, command } => guard(&log, &command),
     }
 }
 
-fn consume(load: &Load) -> anyhow::Result<()> {
+fn publish() -> anyhow::Result<()> {
+    let feed: Feed = serde_json::from_str(&order()?).context("no feed")?;
+    let (window, _) = told_window();
+    // Whoever started us may be gone; then the report has no reader either.
+    let fed = feed.run(&window, None, || say("ready").unwrap_or_default())?;
+    say(&serde_json::to_string(&fed)?)
+}
+
+fn load() -> anyhow::Result<()> {
+    let Work { load, feed } = serde_json::from_str(&order()?).context("no load")?;
+    let (window, told) = told_window();
+    let joined = || say("joined").unwrap_or_default();
+    let Some(feed) = feed else {
+        let report = load.run(&window, None, joined)?;
+        return say_and_stay(&Seen { report, fed: None }, told);
+    };
+    let (credit, (tell, ready)) = (Credit::new(load.threads), std::sync::mpsc::channel());
+    let seen = thread::scope(|scope| {
+        let publishing = scope.spawn(|| {
+            let told = || tell.send(()).unwrap_or_default();
+            feed.run(&window, Some(&credit), told)
+        });
+        // Where it fails before that, its error says more than ours would.
+        let _ = ready.recv_timeout(ROLE_END);
+        let report = load.run(&window, Some(&credit), joined);
+        window.close();
+        credit.release();
+        match publishing.join() {
+            Ok(fed) => Ok(Seen { fed: Some(fed?), report: report? }),
+            Err(_) => bail!("the publisher panicked"),
+        }
+    })?;
+    say_and_stay(&seen, told)
+}
+
+/// What a process has cost is asked while it lives: it goes when it is told to.
+fn say_and_stay(seen: &Seen, told: JoinHandle<()>) -> anyhow::Result<()> {
+    say(&serde_json::to_string(seen)?)?;
+    told.join().ok().context("the thread that listens panicked")
+}
+
+/// The first line that we are told.
+fn order() -> anyhow::Result<String> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).context("nothing is told")?;
+    Ok(line)
+}
+
+/// A window that is opened when we are told its times, and closed when standard input ends; so is the
+/// thread that listens.
+fn told_window() -> (Window, JoinHandle<()>) {
     let window = Window::default();
-    let orders = window.clone();
-    thread::spawn(move || {
+    let told = window.clone();
+    // On a thread that may be left alone: nothing can wake a blocked read.
+    let listening = thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
             if let Some((from, to)) = times(&line) {
-                orders.open(from, to);
+                told.open(from, to);
             }
         }
+        told.close();
     });
-    let report = load.run(&window, || {
-        // Whoever started us may be gone; then the report has no reader either.
-        let _ = say("joined");
-    })?;
-    say(&serde_json::to_string(&report)?)
+    (window, listening)
 }
 
 fn times(line: &str) -> Option<(Moment, Moment)> {
@@ -104,28 +185,44 @@ fn say(line: &str) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{line}").context("nobody listens")
 }
 
-/// Cancelled when standard input ends; until then, whoever asks is told the CPU time.
+/// Cancelled when standard input ends.
 fn until_input_ends() -> CancellationToken {
     let ended = CancellationToken::new();
     let tell = ended.clone();
     // On a thread that is left alone: nothing can wake a blocked read.
     thread::spawn(move || {
-        let orders = io::stdin().lock().lines().map_while(Result::ok);
-        // Whoever asked may be gone.
-        let answers = orders.filter(|order| order == CPU).map(|_| say(&cpu_nanos().to_string()));
-        answers.take_while(Result::is_ok).for_each(drop);
+        io::stdin().lock().lines().map_while(Result::ok).for_each(drop);
         tell.cancel();
     });
     ended
 }
 
-/// CPU time of all threads of this process, those that have ended included.
-fn cpu_nanos() -> u128 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    u128::from(time.tv_sec.unsigned_abs()) * 1_000_000_000 + u128::from(time.tv_nsec.unsigned_abs())
+fn guard(log: &PathBuf, command: &[OsString]) -> anyhow::Result<()> {
+    let Some((program, arguments)) = command.split_first() else { bail!("nothing to guard") };
+    let log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    say(&child.id().to_string())?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    thread::spawn(move || {
+        io::stdin().lock().lines().map_while(Result::ok).for_each(drop);
+        // It may be gone already.
+        for signal in [Signal::TERM, Signal::KILL] {
+            let _ = pid.map(|pid| kill_process(pid, signal));
+            thread::sleep(ROLE_END / 2);
+        }
+    });
+    // Told to end, each of them does so in its own way.
+    child.wait().context("the guarded program is lost")?;
+    Ok(())
 }
 
-/// A thousand sockets are more than most shells allow at first.
+/// Thousands of sockets are more than most shells allow at first.
 fn raise_open_files() -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };

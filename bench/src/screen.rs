@@ -14,21 +14,34 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     crowd::{joins, stalled},
     demo::{self, News},
-    memory, report, speed,
+    memory,
+    relay::Relay,
+    text, versus,
 };
 
-/// `bench speed`.
+/// `bench versus`.
 ///
 /// # Errors
 ///
-/// It cannot measure, or bytes were wrong.
-pub fn speed(options: &speed::Options) -> anyhow::Result<()> {
-    say(&report::heading(options))?;
-    let tell = |pair: &_| say(&report::pair(pair, options.consumers));
-    let figures = speed::run(options, tell)?;
-    say(&report::verdict(&figures, options.consumers))?;
-    write(options.json.as_deref(), &figures)?;
-    let wrong: u64 = figures.pairs.iter().map(|pair| pair.distributor.seen.wrong).sum();
+/// It cannot measure, or our distributor delivered wrong bytes.
+pub fn versus(options: &versus::Options) -> anyhow::Result<()> {
+    let document = versus::run(options, |news| match news {
+        versus::News::Absent(what) => {
+            let _ = writeln!(io::stderr(), "{what}");
+        }
+        versus::News::Measuring(scenario, relay, number, of) => {
+            // Whoever does not want to see it may be gone.
+            let _ = writeln!(io::stderr(), "{number} of {of}: {scenario} through {relay}");
+        }
+        versus::News::Scenario(name, document) => {
+            let _ = say(&text::scenario(name, document, versus::FLOOR.name()));
+        }
+    })?;
+    if let Some(path) = &options.json {
+        document.write(path)?;
+    }
+    let ours = document.runs.iter().filter(|run| run.relay == Relay::Distributor.name());
+    let wrong: u64 = ours.map(|run| run.measured.seen.wrong).sum();
     if wrong > 0 {
         bail!("the distributor delivered wrong bytes at {wrong} places");
     }
@@ -42,7 +55,7 @@ pub fn speed(options: &speed::Options) -> anyhow::Result<()> {
 /// It cannot measure, or bytes were wrong.
 pub fn memory(options: &memory::Options) -> anyhow::Result<()> {
     let figures = memory::run(options)?;
-    say(&report::memory(&figures))?;
+    say(&text::memory(&figures))?;
     write(options.json.as_deref(), &figures)
 }
 
@@ -86,9 +99,9 @@ pub fn demo(options: &demo::Options) -> anyhow::Result<()> {
     let (stop, changing) = (CancellationToken::new(), io::stdout().is_terminal());
     let tell = |news: News<'_>| {
         let text = match news {
-            News::Open(url) => report::demo_heading(url),
-            News::Second(live) if changing => format!("\r{}\x1b[K", report::demo_line(live)),
-            News::Second(live) => format!("{}\n", report::demo_line(live)),
+            News::Open(url) => text::demo_heading(url),
+            News::Second(live) if changing => format!("\r{}\x1b[K", text::demo_line(live)),
+            News::Second(live) => format!("{}\n", text::demo_line(live)),
         };
         if say(&text).is_err() {
             stop.cancel();
@@ -105,7 +118,7 @@ pub fn demo(options: &demo::Options) -> anyhow::Result<()> {
         run.await
     })?;
     let line_end = if changing { "\r\x1b[K" } else { "" };
-    say(&format!("{line_end}{}", report::demo_summary(&summary)))?;
+    say(&format!("{line_end}{}", text::demo_summary(&summary)))?;
     if !summary.is_equal() {
         bail!("what arrived is not what was sent");
     }

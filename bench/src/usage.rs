@@ -1,29 +1,43 @@
-//! What a process has cost so far: CPU time and memory, as `/proc` tells.
+//! What a process and all that it has started have cost so far, as `/proc` tells.
+//!
+//! The scheduler counts the nanoseconds of each thread that lives (`schedstat`); the sum with those that
+//! have ended comes in hundredths of a second only (`stat`). Both are at most what was used, so the larger
+//! of the two is taken.
 
 use std::{fs, io, process, time::Duration};
 
-/// CPU time and memory of one process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// CPU time, memory and turns of one process and its children.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// In user space and in the kernel, all its threads, since it began.
+    /// In user space and in the kernel, all threads, since it began.
     pub cpu: Duration,
     /// Resident memory now.
     pub rss_bytes: u64,
     /// The most it ever was.
     pub rss_peak_bytes: u64,
+    /// How often a thread gave up the processor, or lost it.
+    pub context_switches: u64,
+    /// Threads that live.
+    pub threads: u64,
 }
 
 impl Usage {
-    /// Of the process `pid`.
+    /// Of the process `pid` and all below it.
     ///
     /// # Errors
     ///
     /// There is no such process, or `/proc` speaks another language.
     pub fn of(pid: u32) -> io::Result<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let ticks = rustix::param::clock_ticks_per_second();
-        parse(&stat, &status, ticks).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        let mut sum = Self::of_one(pid)?;
+        for child in children(pid) {
+            // A child that has ended meanwhile is in its parent's count.
+            if let Ok(usage) = Self::of(child) {
+                sum = sum.and(usage);
+            }
+        }
+        Ok(sum)
     }
 
     /// Of this process.
@@ -32,8 +46,60 @@ impl Usage {
     ///
     /// See [`Self::of`].
     pub fn own() -> io::Result<Self> {
-        Self::of(process::id())
+        Self::of_one(process::id())
     }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            rss_bytes: self.rss_bytes + other.rss_bytes,
+            rss_peak_bytes: self.rss_peak_bytes + other.rss_peak_bytes,
+            context_switches: self.context_switches + other.context_switches,
+            threads: self.threads + other.threads,
+        }
+    }
+
+    fn of_one(pid: u32) -> io::Result<Self> {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}"));
+        let ticks = rustix::param::clock_ticks_per_second();
+        let parsed = parse(&read("stat")?, &read("status")?, ticks);
+        let mut usage = parsed.ok_or(io::ErrorKind::InvalidData)?;
+        let mut ran = Duration::ZERO;
+        for task in tasks(pid) {
+            // A thread that has ended meanwhile is in the process's count of hundredths.
+            let schedule = fs::read_to_string(format!("{task}/schedstat")).unwrap_or_default();
+            ran += nanos(&schedule).unwrap_or_default();
+            let status = fs::read_to_string(format!("{task}/status")).unwrap_or_default();
+            usage.context_switches += switches(&status);
+            usage.threads += 1;
+        }
+        usage.cpu = usage.cpu.max(ran);
+        Ok(usage)
+    }
+}
+
+fn tasks(pid: u32) -> Vec<String> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    tasks.flatten().filter_map(|task| task.path().to_str().map(Into::into)).collect()
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let told = |task: String| fs::read_to_string(format!("{task}/children")).unwrap_or_default();
+    let told: String = tasks(pid).into_iter().map(told).collect();
+    told.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// The first number of `schedstat`: how long the thread ran.
+fn nanos(schedule: &str) -> Option<Duration> {
+    Some(Duration::from_nanos(schedule.split(' ').next()?.parse().ok()?))
+}
+
+/// Of a thread's `status`.
+fn switches(status: &str) -> u64 {
+    let lines = status.lines().filter_map(|line| line.split_once("_ctxt_switches:"));
+    lines.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum()
 }
 
 fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Usage> {
@@ -46,7 +112,8 @@ fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Usage> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
     };
-    Some(Usage { cpu, rss_bytes: bytes("VmRSS:")?, rss_peak_bytes: bytes("VmHWM:")? })
+    let (rss_bytes, rss_peak_bytes) = (bytes("VmRSS:")?, bytes("VmHWM:")?);
+    Some(Usage { cpu, rss_bytes, rss_peak_bytes, ..Usage::default() })
 }
 
 #[cfg(test)]
@@ -57,10 +124,13 @@ mod tests {
     fn what_the_kernel_writes_is_read() {
         let stat = "7 (a b) c) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 4 0 99 1 2 3";
         let status = "Name:\tx\nVmHWM:\t   2048 kB\nVmRSS:\t    1024 kB\n";
-        let expected =
-            Usage { cpu: Duration::from_secs(3), rss_bytes: 1 << 20, rss_peak_bytes: 2 << 20 };
+        let (cpu, rss_bytes, rss_peak_bytes) = (Duration::from_secs(3), 1 << 20, 2 << 20);
+        let expected = Usage { cpu, rss_bytes, rss_peak_bytes, ..Usage::default() };
         assert_eq!(parse(stat, status, 100), Some(expected));
         assert_eq!(parse(stat, "", 100), None);
+        assert_eq!(nanos("1234567 89 10\n"), Some(Duration::from_nanos(1_234_567)));
+        let counts = "x:\t1\nvoluntary_ctxt_switches:\t30\nnonvoluntary_ctxt_switches:\t12\n";
+        assert_eq!(switches(counts), 42);
     }
 
     #[test]
@@ -80,5 +150,23 @@ mod tests {
         let after = Usage::own().unwrap();
         assert!(after.cpu >= before.cpu + Duration::from_millis(100), "{before:?} {after:?}");
         assert!(after.rss_peak_bytes >= after.rss_bytes.min(block.len() as u64));
+        assert!(after.threads >= 1);
+    }
+
+    #[test]
+    fn a_child_counts_for_whoever_started_it() {
+        let mut shell = process::Command::new("sh")
+            .args(["-c", "cat; true"])
+            .stdin(process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The shell has its child once there are two threads between them.
+        let two = (0..60_000).any(|_| {
+            std::thread::yield_now();
+            Usage::of(shell.id()).is_ok_and(|usage| usage.threads == 2)
+        });
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
+        assert!(two, "the child was not seen");
     }
 }

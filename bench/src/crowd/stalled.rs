@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::{runtime, task::JoinSet, time::Instant};
 
 use super::{PATH, Viewer, on_stage, percentile};
-use crate::{chunk::Chunk, clock::Moment, speed::median};
+use crate::{chunk::Chunk, clock::Moment, stats::Spread};
 
 /// What the others' p99 may be beside those that have stopped, by what it is without.
 const RATIO_MAX: f64 = 1.1;
@@ -87,7 +87,7 @@ impl Figures {
     #[must_use]
     pub fn ratio(&self) -> f64 {
         let of = |pair: &Pair| pair.beside.p99_us as f64 / pair.alone.p99_us.max(1) as f64;
-        median(self.pairs.iter().map(of).collect())
+        Spread::of(self.pairs.iter().map(of)).map_or(f64::NAN, |ratio| ratio.median)
     }
 }
 

@@ -7,13 +7,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use hdrhistogram::Histogram;
 use tokio::io::AsyncWrite;
 
 use crate::{
+    ages::{Ages, Latency},
     chunk::{Checker, Tally},
     clock::Moment,
-    load::{Latency, histogram, latency},
 };
 
 /// What the consumer got in one second.
@@ -32,16 +31,16 @@ pub(super) struct Meter(Mutex<State>);
 #[derive(Debug)]
 struct State {
     checker: Checker,
-    all: Histogram<u64>,
-    fresh: Histogram<u64>,
+    all: Ages,
+    fresh: Ages,
     fresh_bytes: u64,
 }
 
 impl Meter {
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub(super) fn new() -> Self {
         let (checker, fresh_bytes) = (Checker::default(), 0);
-        let state = State { checker, all: histogram()?, fresh: histogram()?, fresh_bytes };
-        Ok(Self(Mutex::new(state)))
+        let (all, fresh) = (Ages::default(), Ages::default());
+        Self(Mutex::new(State { checker, all, fresh, fresh_bytes }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -51,7 +50,7 @@ impl Meter {
     /// What came since the last call.
     pub(super) fn second(&self) -> Second {
         let mut state = self.state();
-        let second = Second { bytes: state.fresh_bytes, latency: latency(&state.fresh) };
+        let second = Second { bytes: state.fresh_bytes, latency: state.fresh.latency() };
         state.fresh.reset();
         state.fresh_bytes = 0;
         second
@@ -64,7 +63,7 @@ impl Meter {
 
     /// How old all chunks were when they were whole.
     pub(super) fn latency(&self) -> Latency {
-        latency(&self.state().all)
+        self.state().all.latency()
     }
 
     fn take(&self, bytes: &[u8], now: Moment) {
@@ -72,9 +71,9 @@ impl Meter {
         let State { checker, all, fresh, fresh_bytes } = &mut *state;
         *fresh_bytes += bytes.len() as u64;
         checker.take(bytes, |chunk| {
-            let age = u64::try_from(now.since(chunk.due).as_micros()).unwrap_or(u64::MAX);
-            all.saturating_record(age);
-            fresh.saturating_record(age);
+            let age = now.since(chunk.due);
+            all.record(age);
+            fresh.record(age);
         });
     }
 }
@@ -107,7 +106,7 @@ mod tests {
 
     #[test]
     fn ages_are_told_however_old_and_seconds_begin_anew() {
-        let (meter, due) = (Meter::new().unwrap(), Moment::from_nanos(1));
+        let (meter, due) = (Meter::new(), Moment::from_nanos(1));
         let mut bytes = Vec::new();
         for number in 0..2 {
             Chunk { number, due, length: 100 }.write_to(&mut bytes);

@@ -125,7 +125,7 @@ pub async fn run(
     tell(News::Open(&url));
     let shutdown = CancellationToken::new();
     let chain = async {
-        let meter = Meter::new()?;
+        let meter = Meter::new();
         let summary = tokio::select! {
             summary = chain(options, &url, &meter, stop) => summary,
             never = watch(address, &meter, tell) => match never {},

@@ -1,221 +1,272 @@
 //! Many plain consumers in few threads: what arrives is verified, and its age taken.
 //!
 //! ```text
-//!   thread ─┬─ consumer: GET ──▶ Reply ──▶ Checker ──▶ Record ─┐
-//!           └─ consumer ...                                    ├──▶ Report
-//!   thread ─── ...                                             ┘
+//!   thread ─┬─ consumer: GET ──▶ Receiver ──▶ Reply ──▶ Checker ──▶ Report ─┐
+//!           └─ consumer ...                                                 ├──▶ Report
+//!   thread ─── ...                                                          ┘
 //! ```
 //!
 //! The age of a chunk runs from when it was due, not from when it was sent: a source that was held up
-//! is late, and so is what came of it. It ends when we have read the last byte, so that it includes the
-//! time in which other consumers of the same thread are read: it is never too small.
+//! is late, and so is what came of it. It ends when its last byte arrived at the socket, as the kernel
+//! says; where several chunks are read at once, with the arrival of the last of them.
+
+mod consumer;
+mod receive;
+mod report;
+mod window;
 
 mod reply;
-mod report;
 
-use std::{
-    cell::RefCell,
-    io::ErrorKind,
-    net::SocketAddr,
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-};
+use std::thread;
 
 use anyhow::{Context, bail};
-use tokio::{
-    io::AsyncWriteExt,
-    net::TcpStream,
-    runtime,
-    sync::mpsc,
-    task::{JoinSet, LocalSet},
-    time::timeout,
+use rustix::{
+    buffer::spare_capacity,
+    event::epoll::{self, EventFlags},
+    fd::OwnedFd,
 };
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
-pub use reply::Reply;
-pub use report::{Latency, Record, Report, histogram, latency};
-
+use self::{consumer::Consumer, receive::Receiver};
+pub use self::{reply::Reply, report::Report, window::Window};
+pub use crate::ages::{Ages, Latency};
 use crate::{
-    chunk::Checker,
     clock::Moment,
-    limits::{READ_BYTES, ROLE_ANSWER, SILENCE},
+    limits::{ASK_AGAIN, CONNECT_AT_ONCE, EVENTS, LOOK_EVERY, ROLE_ANSWER, SILENCE},
+    publish::Credit,
+    target::Target,
 };
 
 /// Who is to consume what.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Load {
-    /// The server.
-    pub address: SocketAddr,
-    /// What is asked for, the query included.
-    pub path: String,
-    /// How many consumers.
+    /// Where the stream is; where there are several, each has a name of its own.
+    pub from: Target,
+    /// How many streams.
+    pub streams: usize,
+    /// How many consumers of each.
     pub consumers: usize,
     /// In how many threads.
     pub threads: usize,
 }
 
-/// Which chunks count: those due in it. Closed until it is opened.
-#[derive(Clone, Debug)]
-pub struct Window(Arc<(AtomicU64, AtomicU64)>);
-
-impl Default for Window {
-    fn default() -> Self {
-        Self(Arc::new((AtomicU64::new(u64::MAX), AtomicU64::new(0))))
-    }
-}
-
-impl Window {
-    /// Let those count that are due from `from` on and before `to`.
-    pub fn open(&self, from: Moment, to: Moment) {
-        self.0.1.store(to.nanos(), Ordering::Relaxed);
-        self.0.0.store(from.nanos(), Ordering::Relaxed);
-    }
-
-    fn has(&self, due: Moment) -> bool {
-        let (from, to) = &*self.0;
-        (from.load(Ordering::Relaxed)..to.load(Ordering::Relaxed)).contains(&due.nanos())
-    }
-}
-
 impl Load {
-    /// Consume until all streams are over. `joined` is called once when every consumer has its reply,
-    /// or has failed.
+    /// Consume until all streams are over, or no chunk is to come that counts. `joined` is called once
+    /// when every consumer has its reply, or has failed. `credit` is told how far they are.
     ///
     /// # Errors
     ///
     /// A thread cannot be had. What goes wrong with a consumer is in the report.
-    pub fn run(&self, window: &Window, joined: impl FnOnce()) -> anyhow::Result<Report> {
-        let threads = self.threads.clamp(1, self.consumers.max(1));
-        let (tell, mut told) = mpsc::channel(self.consumers.max(1));
-        let started: Vec<_> = (0..threads)
-            .map(|index| {
-                let share = (self.consumers + index) / threads;
-                let (load, window, tell) = (self.clone(), window.clone(), tell.clone());
-                let work = move || load.one_thread(share, &window, &tell);
-                thread::Builder::new().name(format!("load-{index}")).spawn(work)
-            })
-            .collect::<Result<_, _>>()
-            .context("no thread for the load")?;
-        drop(tell);
-        let waited = (0..self.consumers).take_while(|_| told.blocking_recv().is_some()).count();
-        if waited == self.consumers {
-            joined();
-        }
-        let mut sum = Record::new()?;
-        for thread in started {
-            match thread.join() {
-                Ok(record) => sum.add(record?)?,
-                Err(_) => bail!("a thread of the load panicked"),
-            }
-        }
-        Ok(sum.report())
-    }
-
-    fn one_thread(
+    pub fn run(
         &self,
-        consumers: usize,
         window: &Window,
-        tell: &mpsc::Sender<()>,
-    ) -> anyhow::Result<Record> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let record = Rc::new(RefCell::new(Record::new()?));
-        let buffer = Rc::new(RefCell::new(vec![0; READ_BYTES]));
-        let (load, window, tell) = (Rc::new(self.clone()), window.clone(), tell.clone());
-        let all = async {
-            let mut consuming = JoinSet::new();
-            for _ in 0..consumers {
-                let consumer = Consumer {
-                    load: Rc::clone(&load),
-                    window: window.clone(),
-                    record: Rc::clone(&record),
-                    buffer: Rc::clone(&buffer),
-                    checker: Checker::default(),
-                    joined: Some(tell.clone()),
-                };
-                consuming.spawn_local(consumer.run());
+        credit: Option<&Credit>,
+        joined: impl FnOnce(),
+    ) -> anyhow::Result<Report> {
+        let all = self.streams * self.consumers;
+        let threads = self.threads.clamp(1, all.max(1));
+        let (tell, mut told) = mpsc::channel(all.max(1));
+        thread::scope(|scope| {
+            let started: Vec<_> = (0..threads)
+                .map(|index| {
+                    let numbers = (index..all).step_by(threads).collect();
+                    let tell = tell.clone();
+                    let work = move || Worker::new(self, window, tell)?.run(numbers, index, credit);
+                    thread::Builder::new().name(format!("load-{index}")).spawn_scoped(scope, work)
+                })
+                .collect::<Result<_, _>>()
+                .context("no thread for the load")?;
+            drop(tell);
+            let waited = (0..all).take_while(|_| told.blocking_recv().is_some()).count();
+            if waited == all {
+                joined();
             }
-            while let Some(ended) = consuming.join_next().await {
-                ended.context("a consumer panicked")?;
+            let mut sum = Report::default();
+            for thread in started {
+                match thread.join() {
+                    Ok(report) => sum.add(report?),
+                    Err(_) => bail!("a thread of the load panicked"),
+                }
             }
-            anyhow::Ok(())
-        };
-        LocalSet::new().block_on(&runtime, all)?;
-        Ok(record.replace(Record::new()?))
+            Ok(sum)
+        })
     }
 }
 
-struct Consumer {
-    load: Rc<Load>,
-    window: Window,
-    record: Rc<RefCell<Record>>,
-    buffer: Rc<RefCell<Vec<u8>>>,
-    checker: Checker,
-    /// Dropped, or told, once there is a reply or none to be had.
-    joined: Option<mpsc::Sender<()>>,
+/// One thread of it.
+struct Worker<'a> {
+    load: &'a Load,
+    window: &'a Window,
+    tell: mpsc::Sender<()>,
+    epoll: OwnedFd,
+    receiver: Receiver,
+    consumers: Vec<Option<Consumer>>,
+    /// Who is to ask, from when on.
+    asking: Vec<(Moment, usize)>,
+    /// Until when it is worth it.
+    patience: Moment,
+    report: Report,
 }
 
-impl Consumer {
-    async fn run(mut self) {
-        let consumed = self.consume().await;
-        self.has_joined();
-        self.record.borrow_mut().left(self.checker.tally(), consumed.as_ref().err());
+impl<'a> Worker<'a> {
+    fn new(load: &'a Load, window: &'a Window, tell: mpsc::Sender<()>) -> anyhow::Result<Self> {
+        Ok(Self {
+            load,
+            window,
+            tell,
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            receiver: Receiver::new(),
+            consumers: Vec::new(),
+            asking: Vec::new(),
+            patience: Moment::now().after(ROLE_ANSWER),
+            report: Report::default(),
+        })
+    }
+
+    /// Be the consumers of these numbers.
+    fn run(
+        mut self,
+        numbers: Vec<usize>,
+        index: usize,
+        credit: Option<&Credit>,
+    ) -> anyhow::Result<Report> {
+        let (now, mut events) = (Moment::now(), Vec::with_capacity(EVENTS));
+        // The last one is asked for first.
+        self.asking = numbers.into_iter().rev().map(|number| (now, number)).collect();
+        let (mut look, mut told) = (now, None);
+        loop {
+            self.connect();
+            let wait = if self.asking.is_empty() { LOOK_EVERY } else { LOOK_EVERY / 100 };
+            let wait = rustix::time::Timespec::try_from(wait).context("a wait of no length")?;
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&wait)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).context("epoll"),
+            }
+            self.receiver.wake();
+            for event in events.drain(..) {
+                self.read(usize::try_from(event.data.u64())?);
+            }
+            if let Some(credit) = credit {
+                self.tell_credit(credit, index, &mut told);
+            }
+            let now = Moment::now();
+            if now >= look {
+                look = now.after(LOOK_EVERY);
+                if self.is_done(now) {
+                    return Ok(self.finish());
+                }
+            }
+        }
+    }
+
+    /// Some of those who are to ask do so.
+    fn connect(&mut self) {
+        let now = Moment::now();
+        for _ in 0..CONNECT_AT_ONCE {
+            let Some((_, number)) = self.asking.pop_if(|(from, _)| *from <= now) else { return };
+            let slot = self.consumers.len();
+            let from = self.load.from.stream(number / self.load.consumers, self.load.streams);
+            let opened = Consumer::open(&from, number).and_then(|consumer| {
+                let data = epoll::EventData::new_u64(slot as u64);
+                epoll::add(&self.epoll, consumer.socket(), data, EventFlags::IN)?;
+                Ok(consumer)
+            });
+            match opened {
+                Ok(consumer) if consumer.has_head() => {
+                    self.has_joined();
+                    self.consumers.push(Some(consumer));
+                }
+                Ok(consumer) => self.consumers.push(Some(consumer)),
+                Err(error) => self.refused(number, &error),
+            }
+        }
     }
 
     fn has_joined(&mut self) {
-        if let Some(joined) = self.joined.take() {
-            // There is room for every consumer, and whoever waits for them may be gone.
-            let _ = joined.try_send(());
-        }
+        self.report.consumers += 1;
+        // There is room for every consumer, and whoever waits for them may be gone.
+        let _ = self.tell.try_send(());
     }
 
-    async fn consume(&mut self) -> anyhow::Result<()> {
-        let address = self.load.address;
-        let mut socket = timeout(ROLE_ANSWER, TcpStream::connect(address)).await??;
-        // The stream may begin after us.
-        let wait = ROLE_ANSWER.as_secs();
-        let path = &self.load.path;
-        let ask = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nPrefer: wait={wait}\r\n\r\n");
-        socket.write_all(ask.as_bytes()).await?;
-        let mut reply = Reply::default();
-        while !reply.has_ended() {
-            timeout(SILENCE, socket.readable()).await.context("silence")??;
-            match self.read(&socket, &mut reply)? {
-                Some(0) => bail!("the connection ended before the stream"),
-                Some(_) if reply.has_head() && self.joined.is_some() => {
-                    self.record.borrow_mut().joined();
-                    self.has_joined();
+    /// It did not get its stream: it asks again, as long as there is time for it.
+    fn refused(&mut self, number: usize, why: &anyhow::Error) {
+        let now = Moment::now();
+        if now < self.patience && !self.window.is_closed() {
+            self.asking.insert(0, (now.after(ASK_AGAIN), number));
+            return;
+        }
+        self.report.left(crate::chunk::Tally::default(), Some(why));
+        let _ = self.tell.try_send(());
+    }
+
+    fn read(&mut self, slot: usize) {
+        let Some(place) = self.consumers.get_mut(slot) else { return };
+        let Some(consumer) = place else { return };
+        let had_head = consumer.has_head();
+        let read = consumer.read(&mut self.receiver, self.window, &mut self.report);
+        let (has_head, number, tally) = (consumer.has_head(), consumer.number(), consumer.tally());
+        match read {
+            Ok(true) => {}
+            Ok(false) => {
+                *place = None;
+                self.report.left(tally, None);
+            }
+            Err(why) => {
+                *place = None;
+                if has_head {
+                    self.report.left(tally, Some(&why));
+                } else {
+                    self.refused(number, &why);
                 }
-                _ => {}
             }
         }
-        if !self.checker.is_between() {
-            bail!("the stream ended inside a chunk");
+        if has_head && !had_head {
+            self.has_joined();
         }
-        Ok(())
     }
 
-    /// What the socket has, if it has anything.
-    fn read(&mut self, socket: &TcpStream, reply: &mut Reply) -> anyhow::Result<Option<usize>> {
-        // Nothing is awaited while the buffer and the record are borrowed.
-        let mut buffer = self.buffer.borrow_mut();
-        let bytes = match socket.try_read(&mut buffer) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error.into()),
+    /// Say how far the slowest is, where it has moved by enough to be worth a word.
+    fn tell_credit(&self, credit: &Credit, index: usize, told: &mut Option<u64>) {
+        if !self.asking.is_empty() {
+            return;
+        }
+        // When all are gone nobody is waited for.
+        let mut live = self.consumers.iter().flatten().peekable();
+        let slowest = match live.peek() {
+            Some(_) => live.map(Consumer::next).min().flatten(),
+            None => Some(u64::MAX),
         };
-        let now = Moment::now();
-        let (checker, window) = (&mut self.checker, &self.window);
-        let mut record = self.record.borrow_mut();
-        reply.take(buffer.get(..bytes).unwrap_or_default(), |body| {
-            checker.take(body, |chunk| {
-                if window.has(chunk.due) {
-                    record.chunk(chunk.length, now.since(chunk.due));
+        if let Some(next) = slowest
+            && told.is_none_or(|before| next > before)
+        {
+            credit.set(index, next);
+            *told = Some(next);
+        }
+    }
+
+    /// Is nothing to come any more? Those who are silent for too long are cut.
+    fn is_done(&mut self, now: Moment) -> bool {
+        if self.window.is_closed() || self.window.is_late(now) {
+            return true;
+        }
+        for place in &mut self.consumers {
+            let silent = |consumer: &mut Consumer| now.since(consumer.heard()) > SILENCE;
+            if let Some(consumer) = place.take_if(silent) {
+                let why = anyhow::anyhow!("silence for {} s", SILENCE.as_secs());
+                self.report.left(consumer.tally(), Some(&why));
+                if !consumer.has_head() {
+                    let _ = self.tell.try_send(());
                 }
-            });
-        })?;
-        Ok(Some(bytes))
+            }
+        }
+        self.asking.is_empty() && self.consumers.iter().flatten().all(Consumer::has_passed)
+    }
+
+    fn finish(mut self) -> Report {
+        for consumer in self.consumers.iter().flatten() {
+            self.report.left(consumer.tally(), None);
+        }
+        self.report
     }
 }

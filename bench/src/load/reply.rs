@@ -1,4 +1,5 @@
-//! The reply that a plain consumer gets, decoded as it arrives: head, then chunks, then an end.
+//! The reply that a plain consumer gets, decoded as it arrives: head, then chunks, then an end; or bytes
+//! until the connection ends, where a relay knows no better.
 //!
 //! No more of HTTP than a live reply needs, and nothing is copied: a thousand consumers in one thread
 //! must cost less than the server that they measure.
@@ -23,6 +24,8 @@ enum State {
     Size,
     /// So many bytes of a chunk are still to come.
     Chunk(u64),
+    /// All that comes is the body's.
+    Bare,
     /// The line end after a chunk, or the trailer.
     ChunkEnd,
     Trailer,
@@ -30,7 +33,19 @@ enum State {
 }
 
 impl Reply {
-    /// Is the head there, and was it 200 with a chunked body?
+    /// For a stream without a head.
+    #[must_use]
+    pub const fn bare() -> Self {
+        Self { state: State::Bare, line: Vec::new() }
+    }
+
+    /// May the connection end here?
+    #[must_use]
+    pub const fn may_close(&self) -> bool {
+        matches!(self.state, State::Bare | State::Ended)
+    }
+
+    /// Is the head there, and was it 200 with a body that has no length?
     #[must_use]
     pub const fn has_head(&self) -> bool {
         !matches!(self.state, State::Head)
@@ -46,9 +61,13 @@ impl Reply {
     ///
     /// # Errors
     ///
-    /// Another status than 200, a body that is not chunked, or no HTTP at all.
+    /// Another status than 200, a body of known length, or no HTTP at all.
     pub fn take(&mut self, mut bytes: &[u8], mut body: impl FnMut(&[u8])) -> anyhow::Result<()> {
         while !bytes.is_empty() {
+            if self.state == State::Bare {
+                body(bytes);
+                return Ok(());
+            }
             if let State::Chunk(left) = self.state {
                 let now = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 let (taken, rest) = bytes.split_at(now);
@@ -83,8 +102,11 @@ impl Reply {
         let text = std::str::from_utf8(&self.line)?;
         self.state = match self.state {
             State::Head if text.ends_with("\r\n\r\n") => {
-                check_head(text)?;
-                State::Size
+                if is_chunked(text)? {
+                    State::Size
+                } else {
+                    State::Bare
+                }
             }
             // The head's lines are collected until it is whole.
             State::Head => return Ok(()),
@@ -96,25 +118,31 @@ impl Reply {
             State::Trailer if text == "\r\n" => State::Ended,
             State::Trailer => State::Trailer,
             State::Ended => bail!("more after the end"),
-            State::ChunkEnd | State::Chunk(_) => bail!("a chunk is longer than it said"),
+            State::ChunkEnd | State::Chunk(_) | State::Bare => {
+                bail!("a chunk is longer than it said")
+            }
         };
         self.line.clear();
         Ok(())
     }
 }
 
-fn check_head(head: &str) -> anyhow::Result<()> {
+/// Does the body come in chunks? Otherwise it ends with the connection.
+fn is_chunked(head: &str) -> anyhow::Result<bool> {
     let (first, fields) = head.split_once("\r\n").unwrap_or((head, ""));
     if first.split(' ').nth(1) != Some("200") {
         bail!("the reply is {first:?}");
     }
-    let chunked = |line: &str| {
-        let (name, value) = line.split_once(':')?;
-        let is_it = name.eq_ignore_ascii_case("transfer-encoding")
-            && value.trim().eq_ignore_ascii_case("chunked");
-        is_it.then_some(())
+    let has = |wanted: &str, value: &str| {
+        fields.lines().filter_map(|line| line.split_once(':')).any(|(name, said)| {
+            name.eq_ignore_ascii_case(wanted)
+                && (value.is_empty() || said.trim().eq_ignore_ascii_case(value))
+        })
     };
-    fields.lines().find_map(chunked).context("the body is not chunked: no live stream")
+    if has("content-length", "") {
+        bail!("the body has a length: no live stream");
+    }
+    Ok(has("transfer-encoding", "chunked"))
 }
 
 fn size(line: &str) -> anyhow::Result<u64> {
@@ -146,6 +174,14 @@ mod tests {
             prop_assert_eq!(body, b"hello, 0\r\n world");
             prop_assert!(reply.has_head() && reply.has_ended());
         }
+    }
+
+    #[test]
+    fn a_reply_without_chunks_ends_with_its_connection() {
+        let (reply, body) = decode("HTTP/1.0 200 OK\r\nServer: x\r\n\r\n5\r\nhello", 9).unwrap();
+        assert_eq!(body, b"5\r\nhello");
+        assert!(reply.may_close() && !reply.has_ended());
+        assert!(!decode(HEAD, 9).unwrap().0.may_close());
     }
 
     #[test]

@@ -12,14 +12,19 @@ use freshet_bench::{
     fanout,
     load::{Load, Report, Window},
     publish::{Body, Schedule},
+    target::{Scheme, Target},
 };
 use tokio_util::sync::CancellationToken;
 
 const CONSUMERS: usize = 3;
 
 fn load(address: SocketAddr, window: &Window, joined: impl FnOnce()) -> Report {
-    let load = Load { address, path: "/live/x".into(), consumers: CONSUMERS, threads: 2 };
-    load.run(window, joined).unwrap()
+    let load = Load { from: target(address), streams: 1, consumers: CONSUMERS, threads: 2 };
+    load.run(window, None, joined).unwrap()
+}
+
+fn target(address: SocketAddr) -> Target {
+    Target::new(Scheme::Http, address, "/live/x")
 }
 
 fn everything() -> Window {
@@ -65,7 +70,7 @@ fn a_sound_stream_is_sound() {
     let report = report_on(&chunks(5..9), END);
     assert_eq!((report.consumers, report.cut, report.gaps, report.wrong), (3, 0, 0, 0));
     assert_eq!((report.chunks, report.bytes), (3 * 4, 3 * 4_000));
-    assert!(report.latency.max_us > 0);
+    assert!(report.ages.latency().max_us > 0);
 }
 
 #[test]
@@ -101,8 +106,10 @@ fn chunks_that_are_not_due_in_the_window_do_not_count() {
     let (from, to) = (schedule.chunk(20).due, schedule.chunk(30).due);
     let report = load(address, &window, || {
         window.open(from, to);
-        let mut body = Body::open(address, "/live/x").unwrap();
-        (0..40).for_each(|number| body.send(&schedule.chunk(number)).unwrap());
+        let mut body = Body::open(&target(address)).unwrap();
+        for number in 0..40 {
+            body.send(&schedule.chunk(number)).unwrap();
+        }
         body.end().unwrap();
     });
     shutdown.cancel();

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::command::command;
+use super::command::{Node, command};
 
 fn figures(words: &[&str]) -> (Value, String) {
     let place = TempDir::new().unwrap();
@@ -17,27 +17,82 @@ fn figures(words: &[&str]) -> (Value, String) {
     (serde_json::from_slice(&fs::read(path).unwrap()).unwrap(), printed)
 }
 
+/// What must be in each run, whatever the relay: everything, and nothing else.
+fn is_whole(run: &Value, consumers: u64) {
+    let (measured, relay) = (&run["measured"], &run["relay"]);
+    let seen = &measured["seen"];
+    assert_eq!(seen["consumers"], consumers, "{relay}: {seen}");
+    for count in ["cut", "gaps", "repeats", "wrong"] {
+        assert_eq!(seen[count], 0, "{count} in {relay}: {seen}");
+    }
+    assert_eq!(seen["chunks"], measured["chunks_due"], "{relay}: {seen}");
+    assert!(seen["chunks"].as_u64().unwrap() > 0, "{relay}: {seen}");
+    assert!(measured["relay"]["rss_peak_bytes"].as_u64().unwrap() > 1 << 20, "{relay}");
+    assert!(measured["relay"]["cpu_seconds"].as_f64().unwrap() > 0.0, "{relay}");
+}
+
 #[test]
-fn speed_sees_every_chunk_of_both_servers() {
-    let words = "speed --consumers 7 --seconds 1 --pairs 2 --posts 20 --rate 4000000";
+fn versus_sees_every_chunk_through_every_relay_in_every_round() {
+    let words = "versus hundred --set consumers=7 --set rate=4000000 --seconds 1 --rounds 2";
     let (figures, printed) = figures(&words.split(' ').collect::<Vec<_>>());
 
-    let pairs = figures["pairs"].as_array().unwrap();
-    assert_eq!(pairs.len(), 2);
-    for half in pairs.iter().flat_map(|pair| [&pair["distributor"], &pair["fanout"]]) {
-        let seen = &half["seen"];
-        for (count, expected) in [("consumers", 7), ("cut", 0), ("gaps", 0), ("wrong", 0)] {
-            assert_eq!(seen[count], expected, "{count} in {half}");
-        }
+    let runs = figures["runs"].as_array().unwrap();
+    let all = ["floor", "floor-1", "freshet", "hyper", "nchan", "icecast", "varnish"];
+    let names: Vec<_> = runs.iter().map(|run| run["relay"].as_str().unwrap()).collect();
+    assert_eq!(names, [all, all].concat(), "{printed}");
+    for run in runs {
+        is_whole(run, 7);
         // A second of 4 Mbit/s in chunks of 4 KiB is 122 of them, for each of 7 consumers.
-        let due = half["chunks_due"].as_u64().unwrap() / 7;
-        assert!((122..=123).contains(&due), "{half}");
-        assert_eq!(seen["chunks"], half["chunks_due"], "{half}");
-        assert!(half["rss_peak_bytes"].as_u64().unwrap() > 1 << 20, "{half}");
-        assert!(seen["latency"]["p50_us"].as_u64().unwrap() > 0, "{half}");
+        let due = run["measured"]["chunks_due"].as_u64().unwrap() / 7;
+        assert!((122..=123).contains(&due), "{run}");
     }
-    assert!(figures["acknowledged"]["p50_us"].as_u64().unwrap() > 0);
-    assert!(printed.contains("consumers dropped: 0, goal 0: met"), "{printed}");
+    for name in all {
+        assert!(printed.lines().any(|line| line.starts_with(name)), "{name}: {printed}");
+    }
+}
+
+#[test]
+fn many_streams_and_haste_and_hops_come_through_whole() {
+    for (words, consumers) in [
+        ("versus ingest --relay freshet --relay nchan --set streams=9 --seconds 1", 9),
+        ("versus peak-10 --relay freshet --relay hyper --set consumers=3 --seconds 1", 3),
+        ("versus cascade --relay freshet --set hops=2 --set consumers=2 --seconds 1", 2),
+    ] {
+        let words = format!("{words} --rounds 1");
+        let (figures, printed) = figures(&words.split(' ').collect::<Vec<_>>());
+        let runs = figures["runs"].as_array().unwrap();
+        assert!(!runs.is_empty(), "{printed}");
+        for run in runs.iter().filter(|run| run["relay"] != "hyper") {
+            is_whole(run, consumers);
+        }
+    }
+}
+
+#[test]
+fn a_peer_at_urls_is_measured_beside_the_others() {
+    let node = Node::start();
+    let url = format!("http://{}/live/mine", node.address);
+    let peer = format!("mine={url},{url}");
+    let words = ["versus", "one", "--relay", "floor", "--peer", &peer];
+    let (figures, _) = figures(&[&words[..], &["--seconds", "1", "--rounds", "1"]].concat());
+    let runs = figures["runs"].as_array().unwrap();
+    assert_eq!(runs[1]["relay"], "mine");
+    assert_eq!(runs[1]["measured"]["seen"]["chunks"], runs[1]["measured"]["chunks_due"]);
+    assert_eq!(runs[1]["measured"]["relay"]["cpu_seconds"], 0.0, "it runs elsewhere");
+}
+
+#[test]
+fn what_is_no_relay_or_no_scenario_is_refused_with_what_there_is() {
+    for (words, why) in [
+        ("versus one --relay nothing", "floor, floor-1, freshet"),
+        ("versus no-such", "bench list"),
+        ("versus one --set colour=red", "colour"),
+    ] {
+        let output = command("bench").args(words.split(' ')).output().unwrap();
+        assert!(!output.status.success(), "{words}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(why), "{words}: {said}");
+    }
 }
 
 #[test]

@@ -1,0 +1,115 @@
+//! One plain consumer of a load: its socket, and what it makes of the bytes.
+
+use std::{io::Write, net::TcpStream};
+
+use anyhow::{Context, bail};
+
+use super::{Receiver, Reply, Report, Window};
+use crate::{
+    chunk::{Checker, Tally},
+    clock::Moment,
+    limits::ROLE_ANSWER,
+    target::{Scheme, Target},
+};
+
+pub(super) struct Consumer {
+    number: usize,
+    socket: TcpStream,
+    reply: Reply,
+    checker: Checker,
+    heard: Moment,
+    /// Has it had a chunk that was due behind the measured time?
+    has_passed: bool,
+}
+
+impl Consumer {
+    /// Ask for the stream.
+    pub(super) fn open(from: &Target, number: usize) -> anyhow::Result<Self> {
+        let mut socket =
+            TcpStream::connect(from.address).with_context(|| format!("cannot reach {from}"))?;
+        Receiver::prepare(&socket)?;
+        socket.write_all(request(from).as_bytes())?;
+        socket.set_nonblocking(true)?;
+        let reply = if from.scheme == Scheme::Tcp { Reply::bare() } else { Reply::default() };
+        let (checker, heard) = (Checker::default(), Moment::now());
+        Ok(Self { number, socket, reply, checker, heard, has_passed: false })
+    }
+
+    pub(super) const fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    pub(super) const fn number(&self) -> usize {
+        self.number
+    }
+
+    pub(super) const fn has_head(&self) -> bool {
+        self.reply.has_head()
+    }
+
+    pub(super) const fn has_passed(&self) -> bool {
+        self.has_passed
+    }
+
+    /// When something came last.
+    pub(super) const fn heard(&self) -> Moment {
+        self.heard
+    }
+
+    pub(super) const fn tally(&self) -> Tally {
+        self.checker.tally()
+    }
+
+    /// The chunk that it wants next, once it has one.
+    pub(super) const fn next(&self) -> Option<u64> {
+        self.checker.next()
+    }
+
+    /// Take what has arrived; false once the stream is over.
+    pub(super) fn read(
+        &mut self,
+        receiver: &mut Receiver,
+        window: &Window,
+        report: &mut Report,
+    ) -> anyhow::Result<bool> {
+        let Some((bytes, arrived)) = receiver.receive(&self.socket)? else { return Ok(true) };
+        self.heard = arrived;
+        if bytes.is_empty() {
+            if !self.reply.may_close() {
+                bail!("the connection ended before the stream");
+            }
+            return self.over();
+        }
+        let (checker, has_passed) = (&mut self.checker, &mut self.has_passed);
+        self.reply.take(bytes, |body| {
+            checker.take(body, |chunk| {
+                *has_passed |= window.is_behind(chunk.due);
+                if window.has(chunk.due) {
+                    let at = chunk.due.since(window.from());
+                    report.chunk(chunk.length, at, arrived.since(chunk.due));
+                }
+            });
+        })?;
+        if self.reply.has_ended() { self.over() } else { Ok(true) }
+    }
+
+    fn over(&self) -> anyhow::Result<bool> {
+        if !self.checker.is_between() {
+            bail!("the stream ended inside a chunk");
+        }
+        Ok(false)
+    }
+}
+
+fn request(from: &Target) -> String {
+    let Target { address, path, .. } = from;
+    if from.scheme == Scheme::Tcp {
+        return format!("GET {path}\n");
+    }
+    // The stream may begin after us. Who does not know of that ignores it.
+    let wait = ROLE_ANSWER.as_secs();
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\n{}Prefer: wait={wait}\r\nTE: chunked\r\n\r\n",
+        from.authorization(),
+    )
+}

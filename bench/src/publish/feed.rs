@@ -1,0 +1,175 @@
+//! All streams of a run, published by one thread: each chunk when it is due, or as fast as the consumers
+//! take them.
+
+use std::{
+    sync::{Condvar, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use super::{Body, Schedule};
+use crate::{
+    chunk::Chunk,
+    clock::Moment,
+    limits::{BEFORE_JOIN, PEAK_AHEAD_BYTES, SILENCE},
+    load::{Ages, Window},
+    target::Target,
+};
+
+/// What is published, and where to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Feed {
+    /// Where the stream goes; where there are several, each to a name of its own.
+    pub to: Target,
+    /// How many.
+    pub streams: usize,
+    /// Bytes of each chunk.
+    pub chunk: usize,
+    /// Bits per second of each.
+    pub rate: u64,
+}
+
+/// What the publisher saw.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fed {
+    /// Chunks that were due in the measured time.
+    pub chunks: u64,
+    /// How late they were given to the kernel.
+    pub late: Ages,
+    /// How long each one's acknowledgement took, where there is one.
+    pub acknowledged: Ages,
+}
+
+impl Feed {
+    /// Publish until `window` is closed for good. `ready` is called once the relay has taken the
+    /// streams' heads. With `credit` a chunk is due when the consumers have room for it.
+    ///
+    /// # Errors
+    ///
+    /// A stream is not taken, or breaks off.
+    pub fn run(
+        &self,
+        window: &Window,
+        credit: Option<&Credit>,
+        ready: impl FnOnce(),
+    ) -> anyhow::Result<Fed> {
+        let open = |number| Body::open(&self.to.stream(number, self.streams));
+        let mut bodies = (0..self.streams).map(open).collect::<anyhow::Result<Vec<_>>>()?;
+        ready();
+        let start = Moment::now();
+        let (chunk_bytes, bits_per_second) = (self.chunk, self.rate);
+        let schedule = Schedule { start, chunk_bytes, bits_per_second };
+        let turns: Vec<_> =
+            (0..self.streams).map(|number| schedule.of_stream(number, self.streams)).collect();
+        let mut fed = Fed::default();
+        for number in 0.. {
+            for (body, turn) in bodies.iter_mut().zip(&turns) {
+                if window.is_closed() {
+                    return self.end(bodies, fed);
+                }
+                let chunk = self.next(number, turn, credit)?;
+                let acknowledged = body.send(&chunk).with_context(|| self.to.to_string())?;
+                if window.has(chunk.due) {
+                    fed.chunks += 1;
+                    fed.late.record(Moment::now().since(chunk.due));
+                    acknowledged.into_iter().for_each(|time| fed.acknowledged.record(time));
+                }
+            }
+        }
+        Ok(fed)
+    }
+
+    /// Wait until chunk `number` is due.
+    fn next(&self, number: u64, turn: &Schedule, credit: Option<&Credit>) -> anyhow::Result<Chunk> {
+        let Some(credit) = credit else {
+            let chunk = turn.chunk(number);
+            thread::sleep(chunk.due.left());
+            return Ok(chunk);
+        };
+        credit.wait((PEAK_AHEAD_BYTES / self.chunk) as u64, number)?;
+        Ok(Chunk { number, due: Moment::now(), length: self.chunk })
+    }
+
+    /// What cannot end well need not: the relay may have been told to go.
+    fn end(&self, bodies: Vec<Body>, fed: Fed) -> anyhow::Result<Fed> {
+        bodies.into_iter().try_for_each(Body::end).with_context(|| self.to.to_string())?;
+        Ok(fed)
+    }
+}
+
+/// How far the slowest consumer is, so that a publisher in haste stays near it.
+#[derive(Debug)]
+pub struct Credit {
+    /// The next chunk that the slowest consumer of each thread wants; nothing before all have one.
+    wanted: Mutex<Vec<Option<u64>>>,
+    moved: Condvar,
+}
+
+impl Credit {
+    /// With consumers in so many threads.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        Self { wanted: Mutex::new(vec![None; threads]), moved: Condvar::new() }
+    }
+
+    /// The slowest consumer of that thread wants this chunk next.
+    pub(crate) fn set(&self, thread: usize, next: u64) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = wanted.get_mut(thread) {
+            *slot = Some(next);
+        }
+        self.moved.notify_one();
+    }
+
+    /// Nobody consumes any more: wait for nobody.
+    pub(crate) fn release(&self) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.fill(Some(u64::MAX));
+        self.moved.notify_one();
+    }
+
+    /// Wait until chunk `number` is at most `ahead` ahead of the slowest. Before all consumers have
+    /// something the stream trickles: some relays answer only when bytes come.
+    fn wait(&self, ahead: u64, number: u64) -> anyhow::Result<()> {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let slowest = |wanted: &Vec<Option<u64>>| wanted.iter().copied().min().flatten();
+        if slowest(&wanted).is_none() {
+            drop(wanted);
+            thread::sleep(BEFORE_JOIN);
+            return Ok(());
+        }
+        let far = |wanted: &mut Vec<Option<u64>>| {
+            slowest(wanted).is_some_and(|next| number > next.saturating_add(ahead.max(1)))
+        };
+        let waited = self.moved.wait_timeout_while(wanted, SILENCE, far);
+        if waited.unwrap_or_else(PoisonError::into_inner).1.timed_out() {
+            bail!("a consumer takes nothing for {} s", Duration::as_secs(&SILENCE));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publisher_waits_for_the_slowest_consumer() {
+        let credit = Credit::new(2);
+        credit.wait(4, 100).unwrap();
+        credit.set(0, 10);
+        credit.wait(4, 100).unwrap();
+        credit.set(1, 90);
+        credit.wait(4, 14).unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| credit.wait(4, 15));
+            credit.set(0, 11);
+            waiting.join().unwrap().unwrap();
+        });
+        credit.release();
+        credit.wait(4, 1_000_000).unwrap();
+    }
+}

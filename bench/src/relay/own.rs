@@ -1,0 +1,72 @@
+//! The relays that are part of this program: the floor, the bare fan-out, and our distributors, one or
+//! several behind one another.
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+use super::{PATH, Running};
+use crate::{
+    limits::SPARE_CONNECTIONS,
+    role::Role,
+    scenario::Scenario,
+    target::{Scheme, Target},
+};
+
+/// The floor, in so many threads.
+pub(super) fn floor(threads: usize, scenario: &Scenario) -> anyhow::Result<Running> {
+    single(Scheme::Tcp, Role::start_on(&["floor", &threads.to_string()], scenario.cores)?)
+}
+
+/// hyper and a broadcast.
+pub(super) fn fanout(scenario: &Scenario) -> anyhow::Result<Running> {
+    single(Scheme::Http, Role::start_on(&["fanout"], scenario.cores)?)
+}
+
+/// Published to and consumed from at one address.
+fn single(scheme: Scheme, role: Role) -> anyhow::Result<Running> {
+    let place = Target::new(scheme, role.address()?, PATH);
+    Ok(Running { publish: place.clone(), consume: place, servers: vec![role], folders: Vec::new() })
+}
+
+/// As many distributors as there are hops, each with a disk copy of its own; the stream goes into the
+/// first and comes out of the last.
+pub(super) fn distributors(scenario: &Scenario) -> anyhow::Result<Running> {
+    let mut running = distributor(scenario, None)?;
+    for _ in 1..scenario.hops {
+        let next = distributor(scenario, Some(&running.consume))?;
+        running.consume = next.consume;
+        running.servers.extend(next.servers);
+        running.folders.extend(next.folders);
+    }
+    Ok(running)
+}
+
+fn distributor(scenario: &Scenario, upstream: Option<&Target>) -> anyhow::Result<Running> {
+    let folder = TempDir::new().context("no folder for the disk copy")?;
+    let settings = settings(scenario, &folder, upstream)?;
+    let words: Vec<_> = settings.iter().map(String::as_str).collect();
+    let mut running = single(Scheme::Http, Role::start_on(&words, scenario.cores)?)?;
+    running.folders.push(folder);
+    Ok(running)
+}
+
+/// The role and its settings: the defaults, but for what the scenario says and what its size needs.
+fn settings(
+    scenario: &Scenario,
+    folder: &TempDir,
+    upstream: Option<&Target>,
+) -> anyhow::Result<Vec<String>> {
+    let data = folder.path().to_str().context("the folder's name is no text")?;
+    let connections = scenario.streams * (scenario.consumers + 1) + SPARE_CONNECTIONS;
+    let streams = scenario.streams + 1;
+    let given = [
+        scenario.disk.then(|| ("--data", data.to_owned())),
+        scenario.ring.clone().map(|ring| ("--ring-bytes", ring)),
+        scenario.durability.clone().map(|which| ("--durability", which)),
+        upstream.map(|place| ("--upstream", format!("http://{}", place.address))),
+        Some(("--connections", connections.max(10_000).to_string())),
+        Some(("--streams-max", streams.max(1_000).to_string())),
+    ];
+    let options = given.into_iter().flatten().flat_map(|(name, value)| [name.to_owned(), value]);
+    Ok([String::from("distributor")].into_iter().chain(options).collect())
+}
