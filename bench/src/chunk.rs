@@ -168,6 +168,11 @@ impl Checker {
         self.next
     }
 
+    /// The next bytes do not follow the last ones.
+    pub fn jump(&mut self) {
+        self.state = State::default();
+    }
+
     /// What was seen so far.
     #[must_use]
     pub const fn tally(&self) -> Tally {
@@ -286,6 +291,17 @@ mod tests {
         let (tally, numbers) = seen(&bytes);
         assert_eq!((tally.wrong, tally.gaps), (1, 2));
         assert_eq!(numbers, [0, 3, 4]);
+    }
+
+    #[test]
+    fn a_jump_is_a_gap_and_nothing_wrong() {
+        let bytes = stream(0..5, 100);
+        let mut checker = Checker::default();
+        checker.take(&bytes[..150], |_| ());
+        checker.jump();
+        checker.take(&bytes[300..], |_| ());
+        let tally = checker.tally();
+        assert_eq!((tally.chunks, tally.gaps, tally.wrong), (3, 2, 0));
     }
 
     proptest! {

@@ -1,12 +1,19 @@
 //! What is written to a file: every run with its scenario, and the machine, versions and command that it
 //! came from. All commands write it, and all that show figures read it.
 
-use std::{collections::BTreeMap, env, fs, path::Path, process::Command, thread, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::SystemTime,
+};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::{measure::Measured, scenario::Scenario, stats::Spread};
+use crate::{goals::Goal, measure::Measured, scenario::Scenario, stats::Spread};
 
 /// The form of the file; another one is not read.
 const FORM: &str = "freshet-bench-1";
@@ -27,6 +34,12 @@ pub struct Document {
     pub scenarios: BTreeMap<String, Scenario>,
     /// In the order in which they were made.
     pub runs: Vec<Run>,
+    /// What could not be measured, and why.
+    #[serde(default)]
+    pub failures: Vec<String>,
+    /// What the distributor must reach, as far as there are figures for it.
+    #[serde(default)]
+    pub goals: Vec<Goal>,
 }
 
 /// One scenario through one relay, once.
@@ -71,6 +84,8 @@ impl Document {
             versions,
             scenarios: BTreeMap::new(),
             runs: Vec::new(),
+            failures: Vec::new(),
+            goals: Vec::new(),
         }
     }
 
@@ -90,6 +105,21 @@ impl Document {
         Ok(document)
     }
 
+    /// Read several files as one.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::read`]; or there are none.
+    pub fn read_all(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        let (first, others) = paths.split_first().context("no file of figures is named")?;
+        let mut all = Self::read(first)?;
+        others.iter().try_for_each(|path| {
+            all.merge(Self::read(path)?);
+            anyhow::Ok(())
+        })?;
+        Ok(all)
+    }
+
     /// Write a file.
     ///
     /// # Errors
@@ -98,6 +128,17 @@ impl Document {
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Add the runs of another one; rounds go on counting.
+    pub fn merge(&mut self, other: Self) {
+        let rounds = self.runs.iter().map(|run| run.round + 1).max().unwrap_or(0);
+        let runs = other.runs.into_iter().map(|run| Run { round: run.round + rounds, ..run });
+        self.runs.extend(runs);
+        self.scenarios.extend(other.scenarios);
+        self.versions.extend(other.versions);
+        self.failures.extend(other.failures);
+        self.command = format!("{}; {}", self.command, other.command);
     }
 
     /// The runs of a relay in a scenario.
@@ -139,11 +180,28 @@ impl Document {
     /// of a round, and is another thing in the next.
     #[must_use]
     pub fn ratio(&self, scenario: &str, relay: &str, to: &str, figure: Figure) -> Option<Spread> {
-        let ratios = self.of(scenario, relay).filter_map(|run| {
+        Spread::of(self.pairs(scenario, relay, to, figure).into_iter().map(|(a, b)| a / b))
+    }
+
+    /// What a figure is above that of another relay, round by round.
+    #[must_use]
+    pub fn difference(
+        &self,
+        scenario: &str,
+        relay: &str,
+        to: &str,
+        figure: Figure,
+    ) -> Option<Spread> {
+        Spread::of(self.pairs(scenario, relay, to, figure).into_iter().map(|(a, b)| a - b))
+    }
+
+    /// A figure of both relays, for each round that both were in.
+    fn pairs(&self, scenario: &str, relay: &str, to: &str, figure: Figure) -> Vec<(f64, f64)> {
+        let pair = |run: &Run| {
             let other = self.of(scenario, to).find(|other| other.round == run.round)?;
-            Some(figure(&run.measured) / figure(&other.measured))
-        });
-        Spread::of(ratios)
+            Some((figure(&run.measured), figure(&other.measured)))
+        };
+        self.of(scenario, relay).filter_map(pair).collect()
     }
 }
 
@@ -205,6 +263,16 @@ mod tests {
         assert_eq!(ratio, Spread { median: 2.5, min: 2.0, max: 3.0 });
         assert_eq!(document.ratio("y", "a", "b", |measured| measured.seconds), None);
         assert_eq!(document.relays("x"), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_is_merged_adds_rounds_and_mixes_none() {
+        let mut all = document(&[("a", 0, 2.0), ("b", 0, 1.0)]);
+        all.merge(document(&[("a", 0, 9.0), ("b", 0, 3.0)]));
+        let ratio = all.ratio("x", "a", "b", |measured| measured.seconds).unwrap();
+        assert_eq!(ratio, Spread { median: 2.5, min: 2.0, max: 3.0 });
+        let above = all.difference("x", "a", "b", |measured| measured.seconds).unwrap();
+        assert_eq!(above, Spread { median: 3.5, min: 1.0, max: 6.0 });
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Runs the whole chain, measures it, and holds the tests that need several roles.
 //!
 //! ```text
-//!   versus ──▶ measure(relay, scenario) ──▶ Measured ──▶ Document ──▶ text, JSON
-//!                 │
+//!   versus, run, sweep, compare, model ──▶ plan ──▶ measure(relay, scenario) ──▶ Document ──▶ text, JSON, report
+//!                 ┌───────────────────────────────────────┘
 //!                 ├── publish (role) ──▶ relay (roles): floor, fanout, distributors, peers
 //!                 │                         └──GET──▶ load (role): Reply ─▶ Checker ─▶ Report
 //!                 └── usage: CPU, RSS, context switches of each
@@ -16,19 +16,26 @@
 pub mod ages;
 pub mod chunk;
 pub mod clock;
+pub mod compare;
 pub mod crowd;
 pub mod demo;
 pub mod document;
 pub mod fanout;
 pub mod floor;
+pub mod goals;
 pub mod limits;
 pub mod load;
 pub mod measure;
 pub mod memory;
+pub mod model;
+pub mod plan;
+pub mod progress;
 pub mod publish;
 pub mod relay;
+pub mod report;
 pub mod role;
 pub mod roles;
+pub mod run;
 pub mod scenario;
 pub mod screen;
 pub mod stats;

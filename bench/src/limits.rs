@@ -63,8 +63,14 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Consumers that Varnish is given at most: it has a thread for each.
 pub const VARNISH_CONSUMERS_MAX: usize = 2_000;
 
+/// Bytes that the kernel keeps for a slow consumer: a slow link's worth, or nobody would notice it.
+pub const SLOW_ROOM_BYTES: usize = 16 << 10;
+
 /// Connections that a relay is allowed beyond those that a scenario needs.
 pub const SPARE_CONNECTIONS: usize = 100;
+
+/// Draws of a bootstrap: enough that the ends of an interval do not move by more than a hundredth.
+pub const BOOTSTRAP_DRAWS: usize = 10_000;
 
 /// Time between the last consumer's arrival and the first chunk that counts: what joining cost is
 /// over by then.

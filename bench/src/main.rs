@@ -1,7 +1,7 @@
 //! The `bench` command: arguments, logging. Nothing else.
 
 use clap::Parser;
-use freshet_bench::{crowd, demo, memory, roles, screen, versus};
+use freshet_bench::{compare, crowd, demo, memory, model, report, roles, run, screen, versus};
 use tracing_subscriber::EnvFilter;
 
 /// Runs the whole relay and measures it, on this machine.
@@ -12,6 +12,18 @@ enum Command {
     Demo(demo::Options),
     /// The same streams through the distributor and through others, round by round
     Versus(versus::Options),
+    /// Scenarios through the distributor, or through one other relay
+    Run(run::Options),
+    /// The scenarios that are built in: what they ask
+    List,
+    /// One scenario again and again, with other values of its settings
+    Sweep(run::SweepOptions),
+    /// Are two distributors different, or is it the machine?
+    Compare(compare::Options),
+    /// Figures as one page of HTML with plots
+    Report(report::Options),
+    /// How many distributors in how many tiers serve how many viewers?
+    Model(model::Options),
     /// Does the distributor's memory grow with the length of a stream?
     Memory(memory::Options),
     /// How long consumers wait for their first bytes who join one live stream within a second
@@ -29,6 +41,12 @@ fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Demo(options) => screen::demo(&options),
         Command::Versus(options) => screen::versus(&options),
+        Command::Run(options) => screen::run(&options),
+        Command::List => screen::list(),
+        Command::Sweep(options) => screen::sweep(&options),
+        Command::Compare(options) => screen::compare(&options),
+        Command::Report(options) => screen::report(&options),
+        Command::Model(options) => screen::model(&options),
         Command::Memory(options) => screen::memory(&options),
         Command::Joins(options) => screen::joins(&options),
         Command::Stalled(options) => screen::stalled(&options),

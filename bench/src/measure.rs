@@ -109,6 +109,9 @@ fn through(running: &Running, scenario: &Scenario) -> anyhow::Result<Measured> {
         from: running.consume.clone(),
         streams: scenario.streams,
         consumers: scenario.consumers,
+        slow: scenario.slow,
+        slow_rate: scenario.rate / 8 / 2,
+        delivery: scenario.delivery,
         threads: scenario.threads,
     };
     let (publisher, feed) = if scenario.peak {

@@ -33,6 +33,13 @@ pub struct Scenario {
     pub consumers: usize,
     /// How long is measured.
     pub seconds: f64,
+    /// More consumers of each stream, who take half of its rate and have little room: is it the others'
+    /// trouble?
+    pub slow: usize,
+    /// In which form it is published.
+    pub publish: Publish,
+    /// In which form it is consumed.
+    pub delivery: Delivery,
     /// Distributors one behind the other; the last one has the consumers.
     pub hops: usize,
     /// The distributor's ring, as its `--ring-bytes`; nothing: its default.
@@ -47,6 +54,30 @@ pub struct Scenario {
     pub threads: usize,
 }
 
+/// How a publisher says what it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Publish {
+    /// One request, its body chunk by chunk.
+    Body,
+    /// A request for each chunk, over one connection, each acknowledged before the next.
+    Posts,
+    /// Likewise, with a connection for each.
+    Each,
+}
+
+/// How a consumer asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// A plain GET, as players do.
+    Plain,
+    /// The native GET: the newest bytes in one reply that goes on.
+    Pushed,
+    /// The native GET again and again: the newest bytes in one part each.
+    Polled,
+}
+
 impl Default for Scenario {
     fn default() -> Self {
         Self {
@@ -57,6 +88,9 @@ impl Default for Scenario {
             streams: 1,
             consumers: 100,
             seconds: 5.0,
+            slow: 0,
+            publish: Publish::Body,
+            delivery: Delivery::Plain,
             hops: 1,
             ring: None,
             durability: None,
@@ -68,7 +102,7 @@ impl Default for Scenario {
 }
 
 /// The scenarios that are part of the program, in the order of `bench list`.
-const BUILT_IN: [(&str, &str); 10] = [
+const BUILT_IN: [(&str, &str); 20] = [
     ("thousand", include_str!("../scenarios/thousand.toml")),
     ("hundred", include_str!("../scenarios/hundred.toml")),
     ("small", include_str!("../scenarios/small.toml")),
@@ -79,6 +113,16 @@ const BUILT_IN: [(&str, &str); 10] = [
     ("ten-thousand", include_str!("../scenarios/ten-thousand.toml")),
     ("ingest", include_str!("../scenarios/ingest.toml")),
     ("cascade", include_str!("../scenarios/cascade.toml")),
+    ("large-chunks", include_str!("../scenarios/large-chunks.toml")),
+    ("posts", include_str!("../scenarios/posts.toml")),
+    ("connections", include_str!("../scenarios/connections.toml")),
+    ("pushed", include_str!("../scenarios/pushed.toml")),
+    ("polled", include_str!("../scenarios/polled.toml")),
+    ("small-ring", include_str!("../scenarios/small-ring.toml")),
+    ("synced", include_str!("../scenarios/synced.toml")),
+    ("no-disk", include_str!("../scenarios/no-disk.toml")),
+    ("slow", include_str!("../scenarios/slow.toml")),
+    ("one-core", include_str!("../scenarios/one-core.toml")),
 ];
 
 impl Scenario {
@@ -164,6 +208,9 @@ impl Scenario {
         if !(self.seconds > 0.0 && self.seconds.is_finite()) {
             bail!("seconds = {}: more than 0 are measured", self.seconds);
         }
+        if self.delivery != Delivery::Plain && (self.peak || self.slow > 0) {
+            bail!("delivery: only plain consumers are slow, or in haste");
+        }
         if self.peak && self.streams > 1 {
             bail!("peak = true has one stream: its publisher goes by the consumers of it");
         }
@@ -192,6 +239,8 @@ mod tests {
             ("chunk = 31", "chunk = 31"),
             ("seconds = 0.0", "seconds = 0"),
             ("peak = true\nstreams = 2", "peak = true"),
+            ("delivery = \"polled\"\nslow = 1", "delivery"),
+            ("delivery = \"sung\"", "unknown variant"),
         ] {
             let told = format!("{:#}", Scenario::parse(text).unwrap_err());
             assert!(told.contains(why), "{text}: {told}");

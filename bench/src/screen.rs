@@ -12,11 +12,16 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    compare,
     crowd::{joins, stalled},
     demo::{self, News},
-    memory,
+    document::Document,
+    goals::goals,
+    memory, model,
+    plan::{self, Common, Entry},
+    progress::Progress,
     relay::Relay,
-    text, versus,
+    report, run, text, versus,
 };
 
 /// `bench versus`.
@@ -25,20 +30,48 @@ use crate::{
 ///
 /// It cannot measure, or our distributor delivered wrong bytes.
 pub fn versus(options: &versus::Options) -> anyhow::Result<()> {
-    let document = versus::run(options, |news| match news {
-        versus::News::Absent(what) => {
-            let _ = writeln!(io::stderr(), "{what}");
-        }
-        versus::News::Measuring(scenario, relay, number, of) => {
-            // Whoever does not want to see it may be gone.
-            let _ = writeln!(io::stderr(), "{number} of {of}: {scenario} through {relay}");
-        }
-        versus::News::Scenario(name, document) => {
-            let _ = say(&text::scenario(name, document, versus::FLOOR.name()));
-        }
-    })?;
-    if let Some(path) = &options.json {
-        document.write(path)?;
+    let (entries, absent) = options.entries()?;
+    for what in absent {
+        say(&format!("{what}\n"))?;
+    }
+    measure(&entries, &options.common)
+}
+
+/// `bench run`.
+///
+/// # Errors
+///
+/// See [`versus`].
+pub fn run(options: &run::Options) -> anyhow::Result<()> {
+    measure(&options.entries()?, &options.common)
+}
+
+/// `bench sweep`.
+///
+/// # Errors
+///
+/// See [`versus`].
+pub fn sweep(options: &run::SweepOptions) -> anyhow::Result<()> {
+    measure(&options.entries()?, &options.common)
+}
+
+/// `bench list`.
+///
+/// # Errors
+///
+/// Nobody reads it.
+pub fn list() -> anyhow::Result<()> {
+    say(&run::list()?)
+}
+
+/// Measure, show each scenario as it is done, and write the files.
+fn measure(entries: &[Entry], common: &Common) -> anyhow::Result<()> {
+    let mut document = measured(entries, true)?;
+    document.goals = goals(&document);
+    say(&text::goals(&document.goals))?;
+    common.write(&document)?;
+    if !document.failures.is_empty() {
+        bail!("not everything could be measured:\n{}", document.failures.join("\n"));
     }
     let ours = document.runs.iter().filter(|run| run.relay == Relay::Distributor.name());
     let wrong: u64 = ours.map(|run| run.measured.seen.wrong).sum();
@@ -46,6 +79,63 @@ pub fn versus(options: &versus::Options) -> anyhow::Result<()> {
         bail!("the distributor delivered wrong bytes at {wrong} places");
     }
     Ok(())
+}
+
+fn measured(entries: &[Entry], tables: bool) -> anyhow::Result<Document> {
+    let progress = Progress::new();
+    plan::run(entries, |news| {
+        progress.show(news);
+        if let plan::News::Scenario(name, document) = news
+            && tables
+        {
+            // Whoever does not want to see it may be gone; the files are written all the same.
+            let table = text::scenario(name, document, versus::FLOOR.name());
+            let _ = progress.aside(|| say(&table));
+        }
+    })
+}
+
+/// `bench compare`.
+///
+/// # Errors
+///
+/// There is nothing to compare.
+pub fn compare(options: &compare::Options) -> anyhow::Result<()> {
+    let found = {
+        let progress = Progress::new();
+        compare::run(options, |news| progress.show(news))?
+    };
+    say(&text::comparison(&found))
+}
+
+/// `bench report`.
+///
+/// # Errors
+///
+/// See [`report::run`].
+pub fn report(options: &report::Options) -> anyhow::Result<()> {
+    let document = report::run(options)?;
+    for name in document.scenarios() {
+        say(&text::scenario(name, &document, versus::FLOOR.name()))?;
+    }
+    say(&text::goals(&goals(&document)))?;
+    say(&format!("\n{} is written\n", options.output.display()))
+}
+
+/// `bench model`.
+///
+/// # Errors
+///
+/// See [`model::model`].
+pub fn model(options: &model::Options) -> anyhow::Result<()> {
+    let document = match &options.figures[..] {
+        [] => measured(&model::entries()?, false)?,
+        paths => Document::read_all(paths)?,
+    };
+    let measurements = model::Measurements::of(&document)?;
+    let served = model::model(options, measurements)?;
+    say(&text::model(options, measurements, &served))?;
+    write(options.json.as_deref(), &served)
 }
 
 /// `bench memory`.

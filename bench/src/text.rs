@@ -5,10 +5,15 @@ use std::fmt::Write;
 use freshet_consumer::StreamUrl;
 
 use crate::{
+    ages::{Ages, Latency},
+    compare::Comparison,
     demo,
     document::{Document, Figure},
+    goals::Goal,
+    load::Slow,
     measure::Measured,
     memory,
+    model::{self, Measurements, Served},
 };
 
 /// What is told of each relay beside what it is compared by.
@@ -47,6 +52,30 @@ pub fn scenario(name: &str, document: &Document, floor: &str) -> String {
             sum(|measured| measured.seen.wrong),
             why(document, name, relay),
         );
+        out.push_str(&aside(document, name, relay));
+    }
+    out
+}
+
+/// What is told only of some scenarios: acknowledgements, and slow consumers.
+fn aside(document: &Document, name: &str, relay: &str) -> String {
+    let (mut acknowledged, mut slow) = (Ages::default(), Slow::default());
+    for run in document.of(name, relay) {
+        acknowledged.add(&run.measured.fed.acknowledged);
+        let seen = run.measured.seen.slow;
+        slow.consumers += seen.consumers;
+        slow.cut += seen.cut;
+    }
+    let mut out = String::new();
+    if acknowledged.count() > 0 {
+        let Latency { p50_us, p99_us, .. } = acknowledged.latency();
+        let (p50, p99) = (millis(p50_us), millis(p99_us));
+        let _ = writeln!(out, "            acknowledged in {p50:.3} ms (p50), {p99:.3} ms (p99)");
+    }
+    if slow.consumers > 0 {
+        let Slow { consumers, cut, .. } = slow;
+        let _ =
+            writeln!(out, "            {consumers} slow consumers beside them, {cut} of them cut");
     }
     out
 }
@@ -67,6 +96,81 @@ fn p50(measured: &Measured) -> f64 {
 
 fn p99(measured: &Measured) -> f64 {
     millis(measured.seen.ages.latency().p99_us)
+}
+
+/// The goals, and whether they are met; nothing where there are none.
+#[must_use]
+pub fn goals(goals: &[Goal]) -> String {
+    if goals.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("\n");
+    for Goal { scenario, what, figure, min, max, goal, is_met } in goals {
+        let met = if *is_met { "met" } else { "MISSED" };
+        let told = format!("{figure:.2} ({min:.2} to {max:.2})");
+        let _ = writeln!(out, "{scenario:<28} {what:<46} {told:<34} goal {goal:<14} {met}");
+    }
+    let missed = goals.iter().filter(|goal| !goal.is_met).count();
+    let _ = writeln!(out, "\n{} of {} goals met", goals.len() - missed, goals.len());
+    out
+}
+
+/// What differs between A and B.
+#[must_use]
+pub fn comparison(found: &[Comparison]) -> String {
+    let mut out = String::from("B by A: the median, and where it lies in 95 of 100 cases\n\n");
+    for Comparison { scenario, figure, ratio, is_change } in found {
+        let said = match is_change {
+            false => "no more than noise",
+            true if ratio.median > 1.0 => "MORE",
+            true => "less",
+        };
+        let told = format!("{:.3} ({:.3} to {:.3})", ratio.median, ratio.low, ratio.high);
+        let _ = writeln!(out, "{scenario:<30} {figure:<14} {told:<28} {said}");
+    }
+    out
+}
+
+/// How many distributors serve how many viewers.
+#[must_use]
+pub fn model(options: &model::Options, from: Measurements, served: &[Served]) -> String {
+    let mut out = format!(
+        "measured: {:.2} CPU seconds per GB; {:.3} ms to a consumer, {:.3} ms more for each further hop, \
+         {:.3} ms more for 1,000 consumers\nassumed: {} bit/s, {} cores and {} bit/s of network for each \
+         distributor, {:.0} % of both used, at most {} connections\n\n\
+         {:>12} {:>8} {:<12} {:>14} {:>12} {:>16} {:>16}  tiers\n",
+        from.cpu_seconds_per_gb,
+        from.first_hop_ms,
+        from.next_hop_ms,
+        from.thousand_ms,
+        options.rate,
+        options.cores,
+        options.network,
+        options.used * 100.0,
+        options.connections,
+        "viewers",
+        "each",
+        "bound by",
+        "distributors",
+        "p50 ms",
+        "Gbit/s out",
+        "Gbit/s between",
+    );
+    for row in served {
+        let all: u64 = row.tiers.iter().sum();
+        let tiers = row.tiers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" > ");
+        let _ = writeln!(
+            out,
+            "{:>12} {:>8} {:<12} {all:>14} {:>12.2} {:>16.1} {:>16.1}  {tiers}",
+            row.viewers,
+            row.each,
+            row.bound,
+            row.latency_ms,
+            row.egress_gbit_per_second,
+            row.between_gbit_per_second,
+        );
+    }
+    out
 }
 
 /// What the memory did.

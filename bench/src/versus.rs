@@ -1,18 +1,13 @@
 //! `bench versus`: the same scenarios through our distributor and through others, in one run.
 //!
-//! Every round takes each relay in turn, and the ratio to the floor is taken round by round: the machine's
-//! mood changes from minute to minute and is the same for all of a round. No figure stands for itself.
-
-use std::path::PathBuf;
+//! No figure stands for itself: all are shown beside those of the floor, the kernel's price.
 
 use anyhow::bail;
 use clap::Args;
 
 use crate::{
-    document::{Document, Run},
-    measure::measure,
+    plan::{Common, Entry},
     relay::Relay,
-    scenario::Scenario,
 };
 
 /// What is measured.
@@ -21,8 +16,8 @@ pub struct Options {
     /// Scenarios to go through, by name or file [default: thousand, hundred, small, one and the peaks]
     #[arg(value_name = "SCENARIO")]
     pub scenarios: Vec<String>,
-    /// Every scenario that is built in
-    #[arg(long)]
+    /// All that our goals speak of, and whether they are met: about a quarter of an hour
+    #[arg(long, conflicts_with_all = ["scenarios", "seconds", "set"])]
     pub all: bool,
     /// Only these relays; repeatable. The floor is always there
     #[arg(long, value_name = "NAME")]
@@ -30,44 +25,40 @@ pub struct Options {
     /// One more, which runs already: NAME=PUBLISH_URL,CONSUME_URL; repeatable
     #[arg(long, value_name = "NAME=URL,URL")]
     pub peer: Vec<Relay>,
-    /// Times that every relay is taken
-    #[arg(long, default_value_t = 3, value_name = "COUNT")]
-    pub rounds: usize,
-    /// Measure for so long, whatever the scenario says
-    #[arg(long, value_name = "SECONDS")]
-    pub seconds: Option<f64>,
-    /// Change a setting of all scenarios; repeatable
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Write the figures to this file as well
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    /// Times that every relay is taken [default: 3, with --all 5]
+    #[arg(long, value_name = "COUNT")]
+    pub rounds: Option<usize>,
+    /// What else is told.
+    #[command(flatten)]
+    pub common: Common,
 }
+
+/// What every figure is divided by.
+pub const FLOOR: Relay = Relay::Floor(2);
 
 /// Taken where none is named.
 const USUAL: [&str; 7] = ["thousand", "hundred", "small", "one", "peak-1", "peak-10", "peak-100"];
 
 impl Options {
-    fn scenarios(&self) -> anyhow::Result<Vec<(String, Scenario)>> {
-        let names: Vec<String> = match (self.all, self.scenarios.is_empty()) {
-            (true, _) => Scenario::names().map(Into::into).collect(),
-            (_, true) => USUAL.map(Into::into).to_vec(),
-            (_, false) => self.scenarios.clone(),
+    /// What is measured, and what is to be said of relays that do not take part.
+    ///
+    /// # Errors
+    ///
+    /// A scenario is not sound, or a relay that is named is not there.
+    pub fn entries(&self) -> anyhow::Result<(Vec<Entry>, Vec<String>)> {
+        let (relays, absent) = self.relays()?;
+        if self.all {
+            return Ok((self.goals(&relays)?, absent));
+        }
+        let mut names = self.scenarios.clone();
+        if names.is_empty() {
+            names = USUAL.map(Into::into).to_vec();
+        }
+        let entry = |name: String| {
+            let (scenario, relays) = (self.common.scenario(&name)?, relays.clone());
+            Ok(Entry { name, scenario, relays, rounds: self.rounds.unwrap_or(3) })
         };
-        let load = |name: String| {
-            let mut scenario = Scenario::load(&name)?;
-            for setting in &self.set {
-                let Some((key, value)) = setting.split_once('=') else {
-                    bail!("{setting:?}: KEY=VALUE is wanted");
-                };
-                scenario = scenario.with(key, value)?;
-            }
-            if let Some(seconds) = self.seconds {
-                scenario = scenario.with("seconds", &format!("{seconds:?}"))?;
-            }
-            Ok((name, scenario))
-        };
-        names.into_iter().map(load).collect()
+        Ok((names.into_iter().map(entry).collect::<anyhow::Result<_>>()?, absent))
     }
 
     /// Who takes part, and what is to be said of those who do not.
@@ -88,47 +79,43 @@ impl Options {
         relays.extend(self.peer.iter().cloned());
         Ok((relays, absent))
     }
-}
 
-/// What every figure is divided by.
-pub const FLOOR: Relay = Relay::Floor(2);
-
-/// What there is to see while it runs.
-#[derive(Clone, Copy, Debug)]
-pub enum News<'a> {
-    /// A relay that takes no part, and why.
-    Absent(&'a str),
-    /// This is measured now, so many of so many.
-    Measuring(&'a str, &'a str, usize, usize),
-    /// All rounds of a scenario are done.
-    Scenario(&'a str, &'a Document),
-}
-
-/// Measure.
-///
-/// # Errors
-///
-/// Something does not start, or ends too early.
-pub fn run(options: &Options, mut tell: impl FnMut(News<'_>)) -> anyhow::Result<Document> {
-    if options.rounds == 0 {
-        bail!("--rounds 0: there is nothing to measure");
+    /// What the goals speak of, short enough that five rounds of all of it are a quarter of an hour.
+    fn goals(&self, relays: &[Relay]) -> anyhow::Result<Vec<Entry>> {
+        let rounds = self.rounds.unwrap_or(5);
+        let all: Vec<_> = relays.iter().filter(|it| **it != Relay::Floor(1)).cloned().collect();
+        let few: Vec<_> = all
+            .iter()
+            .filter(|it| !matches!(it, Relay::Icecast | Relay::Varnish))
+            .cloned()
+            .collect();
+        let alone: Vec<_> = all.iter().filter(|it| **it == Relay::Distributor).cloned().collect();
+        let entry = |name: &str, setting: &str, seconds: f64, relays: &[Relay], rounds| {
+            let scenario = self.common.scenario(name)?.with("seconds", &format!("{seconds:?}"))?;
+            let (name, scenario) = match setting.split_once('=') {
+                Some((key, value)) => (format!("{name} {setting}"), scenario.with(key, value)?),
+                None => (name.to_owned(), scenario),
+            };
+            Ok(Entry { name, scenario, relays: relays.to_vec(), rounds })
+        };
+        [
+            entry("thousand", "", 4.0, &all, rounds),
+            entry("hundred", "", 3.0, &all, rounds),
+            entry("small", "", 3.0, &few, rounds),
+            entry("one", "", 4.0, &few, rounds),
+            entry("peak-1", "", 2.0, &few, rounds),
+            entry("peak-10", "", 2.0, &few, rounds),
+            entry("peak-100", "", 2.0, &few, rounds),
+            entry("ten-thousand", "consumers=100", 5.0, &alone, 1),
+            entry("ten-thousand", "consumers=1000", 5.0, &alone, 1),
+            entry("ten-thousand", "", 10.0, &alone, 1),
+            entry("ingest", "", 10.0, &alone, 1),
+            entry("cascade", "hops=1", 3.0, &alone, rounds),
+            entry("cascade", "hops=2", 3.0, &alone, rounds),
+            entry("cascade", "hops=3", 3.0, &alone, rounds),
+            entry("cascade", "hops=4", 3.0, &alone, rounds),
+        ]
+        .into_iter()
+        .collect()
     }
-    let (scenarios, (relays, absent)) = (options.scenarios()?, options.relays()?);
-    absent.iter().for_each(|what| tell(News::Absent(what)));
-    let mut document = Document::new(crate::relay::versions(&relays));
-    let suits = |scenario| relays.iter().filter(|relay| relay.suits(scenario)).count();
-    let all: usize = scenarios.iter().map(|(_, scenario)| suits(scenario) * options.rounds).sum();
-    for (name, scenario) in &scenarios {
-        document.scenarios.insert(name.clone(), scenario.clone());
-        for round in 0..options.rounds {
-            for relay in relays.iter().filter(|relay| relay.suits(scenario)) {
-                tell(News::Measuring(name, relay.name(), document.runs.len() + 1, all));
-                let measured = measure(relay, scenario)?;
-                let (scenario, relay) = (name.clone(), relay.name().to_owned());
-                document.runs.push(Run { scenario, relay, round, measured });
-            }
-        }
-        tell(News::Scenario(name, &document));
-    }
-    Ok(document)
 }

@@ -8,12 +8,13 @@ use super::{Receiver, Reply, Report, Window};
 use crate::{
     chunk::{Checker, Tally},
     clock::Moment,
-    limits::ROLE_ANSWER,
+    limits::{ROLE_ANSWER, SLOW_ROOM_BYTES},
     target::{Scheme, Target},
 };
 
 pub(super) struct Consumer {
     number: usize,
+    is_slow: bool,
     socket: TcpStream,
     reply: Reply,
     checker: Checker,
@@ -24,15 +25,15 @@ pub(super) struct Consumer {
 
 impl Consumer {
     /// Ask for the stream.
-    pub(super) fn open(from: &Target, number: usize) -> anyhow::Result<Self> {
+    pub(super) fn open(from: &Target, number: usize, is_slow: bool) -> anyhow::Result<Self> {
         let mut socket =
             TcpStream::connect(from.address).with_context(|| format!("cannot reach {from}"))?;
-        Receiver::prepare(&socket)?;
+        Receiver::prepare(&socket, is_slow.then_some(SLOW_ROOM_BYTES))?;
         socket.write_all(request(from).as_bytes())?;
         socket.set_nonblocking(true)?;
         let reply = if from.scheme == Scheme::Tcp { Reply::bare() } else { Reply::default() };
         let (checker, heard) = (Checker::default(), Moment::now());
-        Ok(Self { number, socket, reply, checker, heard, has_passed: false })
+        Ok(Self { number, is_slow, socket, reply, checker, heard, has_passed: false })
     }
 
     pub(super) const fn socket(&self) -> &TcpStream {
@@ -41,6 +42,10 @@ impl Consumer {
 
     pub(super) const fn number(&self) -> usize {
         self.number
+    }
+
+    pub(super) const fn is_slow(&self) -> bool {
+        self.is_slow
     }
 
     pub(super) const fn has_head(&self) -> bool {
@@ -65,14 +70,17 @@ impl Consumer {
         self.checker.next()
     }
 
-    /// Take what has arrived; false once the stream is over.
+    /// Take what has arrived, so many bytes at most; how many it were, nothing once the stream is over.
     pub(super) fn read(
         &mut self,
         receiver: &mut Receiver,
+        most: usize,
         window: &Window,
         report: &mut Report,
-    ) -> anyhow::Result<bool> {
-        let Some((bytes, arrived)) = receiver.receive(&self.socket)? else { return Ok(true) };
+    ) -> anyhow::Result<Option<usize>> {
+        let Some((bytes, arrived)) = receiver.receive(&self.socket, most)? else {
+            return Ok(Some(0));
+        };
         self.heard = arrived;
         if bytes.is_empty() {
             if !self.reply.may_close() {
@@ -90,14 +98,14 @@ impl Consumer {
                 }
             });
         })?;
-        if self.reply.has_ended() { self.over() } else { Ok(true) }
+        if self.reply.has_ended() { self.over() } else { Ok(Some(bytes.len())) }
     }
 
-    fn over(&self) -> anyhow::Result<bool> {
+    fn over(&self) -> anyhow::Result<Option<usize>> {
         if !self.checker.is_between() {
             bail!("the stream ended inside a chunk");
         }
-        Ok(false)
+        Ok(None)
     }
 }
 

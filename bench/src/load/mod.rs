@@ -11,6 +11,7 @@
 //! says; where several chunks are read at once, with the arrival of the last of them.
 
 mod consumer;
+mod native;
 mod receive;
 mod report;
 mod window;
@@ -29,12 +30,18 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use self::{consumer::Consumer, receive::Receiver};
-pub use self::{reply::Reply, report::Report, window::Window};
+pub use self::{
+    reply::Reply,
+    report::{Report, Slow},
+    window::Window,
+};
 pub use crate::ages::{Ages, Latency};
 use crate::{
+    chunk::Tally,
     clock::Moment,
-    limits::{ASK_AGAIN, CONNECT_AT_ONCE, EVENTS, LOOK_EVERY, ROLE_ANSWER, SILENCE},
+    limits::{ASK_AGAIN, CONNECT_AT_ONCE, EVENTS, LOOK_EVERY, READ_BYTES, ROLE_ANSWER, SILENCE},
     publish::Credit,
+    scenario::Delivery,
     target::Target,
 };
 
@@ -47,6 +54,12 @@ pub struct Load {
     pub streams: usize,
     /// How many consumers of each.
     pub consumers: usize,
+    /// How many more of each, who are slow.
+    pub slow: usize,
+    /// Bytes a second that a slow one takes.
+    pub slow_rate: u64,
+    /// How they ask.
+    pub delivery: Delivery,
     /// In how many threads.
     pub threads: usize,
 }
@@ -64,7 +77,10 @@ impl Load {
         credit: Option<&Credit>,
         joined: impl FnOnce(),
     ) -> anyhow::Result<Report> {
-        let all = self.streams * self.consumers;
+        if self.delivery != Delivery::Plain {
+            return native::run(self, window, joined);
+        }
+        let all = self.streams * (self.consumers + self.slow);
         let threads = self.threads.clamp(1, all.max(1));
         let (tell, mut told) = mpsc::channel(all.max(1));
         thread::scope(|scope| {
@@ -107,6 +123,8 @@ struct Worker<'a> {
     /// Until when it is worth it.
     patience: Moment,
     report: Report,
+    /// Of those who are slow.
+    slow: Report,
 }
 
 impl<'a> Worker<'a> {
@@ -121,6 +139,7 @@ impl<'a> Worker<'a> {
             asking: Vec::new(),
             patience: Moment::now().after(ROLE_ANSWER),
             report: Report::default(),
+            slow: Report::default(),
         })
     }
 
@@ -145,7 +164,7 @@ impl<'a> Worker<'a> {
             }
             self.receiver.wake();
             for event in events.drain(..) {
-                self.read(usize::try_from(event.data.u64())?);
+                self.read(usize::try_from(event.data.u64())?, READ_BYTES);
             }
             if let Some(credit) = credit {
                 self.tell_credit(credit, index, &mut told);
@@ -153,6 +172,7 @@ impl<'a> Worker<'a> {
             let now = Moment::now();
             if now >= look {
                 look = now.after(LOOK_EVERY);
+                self.read_slow();
                 if self.is_done(now) {
                     return Ok(self.finish());
                 }
@@ -166,15 +186,21 @@ impl<'a> Worker<'a> {
         for _ in 0..CONNECT_AT_ONCE {
             let Some((_, number)) = self.asking.pop_if(|(from, _)| *from <= now) else { return };
             let slot = self.consumers.len();
-            let from = self.load.from.stream(number / self.load.consumers, self.load.streams);
-            let opened = Consumer::open(&from, number).and_then(|consumer| {
+            let each = self.load.consumers + self.load.slow;
+            let from = self.load.from.stream(number / each, self.load.streams);
+            let is_slow = self.is_slow(number);
+            let opened = Consumer::open(&from, number, is_slow).and_then(|consumer| {
+                // A slow one is read when it is its time, not when something is there.
+                if is_slow {
+                    return Ok(consumer);
+                }
                 let data = epoll::EventData::new_u64(slot as u64);
                 epoll::add(&self.epoll, consumer.socket(), data, EventFlags::IN)?;
                 Ok(consumer)
             });
             match opened {
                 Ok(consumer) if consumer.has_head() => {
-                    self.has_joined();
+                    self.has_joined(is_slow);
                     self.consumers.push(Some(consumer));
                 }
                 Ok(consumer) => self.consumers.push(Some(consumer)),
@@ -183,10 +209,18 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn has_joined(&mut self) {
-        self.report.consumers += 1;
+    fn has_joined(&mut self, is_slow: bool) {
+        self.report_of(is_slow).consumers += 1;
         // There is room for every consumer, and whoever waits for them may be gone.
         let _ = self.tell.try_send(());
+    }
+
+    const fn report_of(&mut self, is_slow: bool) -> &mut Report {
+        if is_slow { &mut self.slow } else { &mut self.report }
+    }
+
+    fn is_slow(&self, number: usize) -> bool {
+        number % (self.load.consumers + self.load.slow) >= self.load.consumers
     }
 
     /// It did not get its stream: it asks again, as long as there is time for it.
@@ -196,33 +230,57 @@ impl<'a> Worker<'a> {
             self.asking.insert(0, (now.after(ASK_AGAIN), number));
             return;
         }
-        self.report.left(crate::chunk::Tally::default(), Some(why));
+        let is_slow = self.is_slow(number);
+        self.report_of(is_slow).left(Tally::default(), Some(why));
         let _ = self.tell.try_send(());
     }
 
-    fn read(&mut self, slot: usize) {
-        let Some(place) = self.consumers.get_mut(slot) else { return };
-        let Some(consumer) = place else { return };
-        let had_head = consumer.has_head();
-        let read = consumer.read(&mut self.receiver, self.window, &mut self.report);
+    /// Read what that one has; how many bytes that were.
+    fn read(&mut self, slot: usize, most: usize) -> usize {
+        let Some(place) = self.consumers.get_mut(slot) else { return 0 };
+        let Some(consumer) = place else { return 0 };
+        let (had_head, is_slow) = (consumer.has_head(), consumer.is_slow());
+        let report = if is_slow { &mut self.slow } else { &mut self.report };
+        let read = consumer.read(&mut self.receiver, most, self.window, report);
         let (has_head, number, tally) = (consumer.has_head(), consumer.number(), consumer.tally());
+        if matches!(read, Ok(None) | Err(_)) {
+            *place = None;
+        }
+        if has_head && !had_head {
+            self.has_joined(is_slow);
+        }
         match read {
-            Ok(true) => {}
-            Ok(false) => {
-                *place = None;
-                self.report.left(tally, None);
+            Ok(bytes) => {
+                if bytes.is_none() {
+                    self.report_of(is_slow).left(tally, None);
+                }
+                bytes.unwrap_or(0)
             }
             Err(why) => {
-                *place = None;
                 if has_head {
-                    self.report.left(tally, Some(&why));
+                    self.report_of(is_slow).left(tally, Some(&why));
                 } else {
                     self.refused(number, &why);
                 }
+                0
             }
         }
-        if has_head && !had_head {
-            self.has_joined();
+    }
+
+    /// Give the slow ones what is theirs for this while.
+    fn read_slow(&mut self) {
+        let share = (self.load.slow_rate as f64 * LOOK_EVERY.as_secs_f64()) as usize;
+        for slot in 0..self.consumers.len() {
+            let is_slow = |consumer: &Consumer| consumer.is_slow();
+            if self.consumers.get(slot).is_some_and(|it| it.as_ref().is_some_and(is_slow)) {
+                let mut left = share;
+                while left > 0 {
+                    match self.read(slot, left) {
+                        0 => break,
+                        bytes => left -= bytes,
+                    }
+                }
+            }
         }
     }
 
@@ -232,7 +290,8 @@ impl<'a> Worker<'a> {
             return;
         }
         // When all are gone nobody is waited for.
-        let mut live = self.consumers.iter().flatten().peekable();
+        let live = self.consumers.iter().flatten().filter(|consumer| !consumer.is_slow());
+        let mut live = live.peekable();
         let slowest = match live.peek() {
             Some(_) => live.map(Consumer::next).min().flatten(),
             None => Some(u64::MAX),
@@ -254,19 +313,24 @@ impl<'a> Worker<'a> {
             let silent = |consumer: &mut Consumer| now.since(consumer.heard()) > SILENCE;
             if let Some(consumer) = place.take_if(silent) {
                 let why = anyhow::anyhow!("silence for {} s", SILENCE.as_secs());
-                self.report.left(consumer.tally(), Some(&why));
+                let report = if consumer.is_slow() { &mut self.slow } else { &mut self.report };
+                report.left(consumer.tally(), Some(&why));
                 if !consumer.has_head() {
                     let _ = self.tell.try_send(());
                 }
             }
         }
-        self.asking.is_empty() && self.consumers.iter().flatten().all(Consumer::has_passed)
+        let mut live = self.consumers.iter().flatten();
+        self.asking.is_empty() && live.all(|consumer| consumer.is_slow() || consumer.has_passed())
     }
 
     fn finish(mut self) -> Report {
         for consumer in self.consumers.iter().flatten() {
-            self.report.left(consumer.tally(), None);
+            let report = if consumer.is_slow() { &mut self.slow } else { &mut self.report };
+            report.left(consumer.tally(), None);
         }
+        let Report { consumers, cut, gaps, wrong, .. } = self.slow;
+        self.report.slow = Slow { consumers, cut, gaps, wrong };
         self.report
     }
 }

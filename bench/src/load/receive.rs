@@ -8,7 +8,10 @@ use std::{
 };
 
 use nix::sys::{
-    socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt::ReceiveTimestampns},
+    socket::{
+        ControlMessageOwned, MsgFlags, recvmsg, setsockopt,
+        sockopt::{RcvBuf, ReceiveTimestampns},
+    },
     time::TimeSpec,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -32,9 +35,12 @@ impl Receiver {
         receiver
     }
 
-    /// Have the kernel note when bytes arrive there.
-    pub(super) fn prepare(socket: &TcpStream) -> io::Result<()> {
+    /// Have the kernel note when bytes arrive there, and give it so much room only.
+    pub(super) fn prepare(socket: &TcpStream, room: Option<usize>) -> io::Result<()> {
         setsockopt(socket, ReceiveTimestampns, &true)?;
+        if let Some(room) = room {
+            setsockopt(socket, RcvBuf, &room)?;
+        }
         Ok(())
     }
 
@@ -45,10 +51,15 @@ impl Receiver {
         self.clocks = (real, Moment::now());
     }
 
-    /// What is there, and when the last of it arrived; nothing where nothing is.
-    pub(super) fn receive(&mut self, socket: &TcpStream) -> io::Result<Option<(&[u8], Moment)>> {
+    /// What is there, so many bytes at most, and when the last of it arrived; nothing where nothing is.
+    pub(super) fn receive(
+        &mut self,
+        socket: &TcpStream,
+        most: usize,
+    ) -> io::Result<Option<(&[u8], Moment)>> {
         self.control.resize(self.control.capacity(), 0);
-        let mut slices = [IoSliceMut::new(&mut self.buffer)];
+        let most = most.min(self.buffer.len());
+        let mut slices = [IoSliceMut::new(self.buffer.get_mut(..most).unwrap_or_default())];
         let control = Some(&mut self.control[..]);
         let flags = MsgFlags::empty();
         let message = match recvmsg::<()>(socket.as_raw_fd(), &mut slices, control, flags) {
@@ -89,7 +100,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut there = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (here, _) = listener.accept().unwrap();
-        Receiver::prepare(&here).unwrap();
+        Receiver::prepare(&here, None).unwrap();
         let before = Moment::now();
         there.write_all(b"abc").unwrap();
         // Back once they are there; then they grow old unread.
@@ -101,12 +112,12 @@ mod tests {
         }
 
         let mut receiver = Receiver::new();
-        let (bytes, arrived) = receiver.receive(&here).unwrap().unwrap();
+        let (bytes, arrived) = receiver.receive(&here, 9).unwrap().unwrap();
 
         assert_eq!(bytes, b"abc");
         let slack = Duration::from_millis(1);
         assert!(arrived.after(slack) >= before && arrived <= after.after(slack));
         here.set_nonblocking(true).unwrap();
-        assert!(receiver.receive(&here).unwrap().is_none());
+        assert!(receiver.receive(&here, 9).unwrap().is_none());
     }
 }

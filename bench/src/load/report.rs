@@ -35,6 +35,21 @@ pub struct Report {
     pub ages: Ages,
     /// The same over time.
     pub course: Course,
+    /// What slow consumers among them came to.
+    pub slow: Slow,
+}
+
+/// Consumers that take less than there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slow {
+    /// Those that got a reply.
+    pub consumers: u64,
+    /// Those that were cut, or refused.
+    pub cut: u64,
+    /// Chunks that they were not given.
+    pub gaps: u64,
+    /// Places where bytes were wrong.
+    pub wrong: u64,
 }
 
 impl Report {
@@ -73,5 +88,9 @@ impl Report {
         self.stale_bytes += other.stale_bytes;
         self.ages.add(&other.ages);
         self.course.add(&other.course);
+        self.slow.consumers += other.slow.consumers;
+        self.slow.cut += other.slow.cut;
+        self.slow.gaps += other.slow.gaps;
+        self.slow.wrong += other.slow.wrong;
     }
 }

@@ -7,15 +7,19 @@ mod own;
 mod peer;
 mod peers;
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
 use self::peer::Peer;
 use crate::{
-    document::version_of, limits::VARNISH_CONSUMERS_MAX, role::Role, scenario::Scenario,
-    target::Target, usage::Usage,
+    document::version_of,
+    limits::VARNISH_CONSUMERS_MAX,
+    role::Role,
+    scenario::{Delivery, Publish, Scenario},
+    target::Target,
+    usage::Usage,
 };
 
 /// Which relay.
@@ -27,6 +31,13 @@ pub enum Relay {
     Fanout,
     /// Ours.
     Distributor,
+    /// Another `distributor` program.
+    Program {
+        /// What it is called in the tables.
+        name: String,
+        /// Where it is.
+        path: PathBuf,
+    },
     /// Icecast.
     Icecast,
     /// nginx with nchan.
@@ -77,7 +88,7 @@ impl Relay {
             Self::Icecast => "icecast",
             Self::Nchan => "nchan",
             Self::Varnish => "varnish",
-            Self::Peer { name, .. } => name,
+            Self::Peer { name, .. } | Self::Program { name, .. } => name,
         }
     }
 
@@ -87,6 +98,7 @@ impl Relay {
         match self {
             Self::Distributor => Some(format!("distributor {}", env!("CARGO_PKG_VERSION"))),
             Self::Floor(_) | Self::Fanout | Self::Peer { .. } => None,
+            Self::Program { path, .. } => version_of(path.to_str()?, "--version"),
             Self::Icecast | Self::Nchan | Self::Varnish => {
                 let program = self.program()?.find().ok()?;
                 let argument = if *self == Self::Varnish { "-V" } else { "-v" };
@@ -101,7 +113,11 @@ impl Relay {
             Self::Icecast => Some(&peers::ICECAST),
             Self::Nchan => Some(&peers::NCHAN),
             Self::Varnish => Some(&peers::VARNISH),
-            Self::Floor(_) | Self::Fanout | Self::Distributor | Self::Peer { .. } => None,
+            Self::Floor(_)
+            | Self::Fanout
+            | Self::Distributor
+            | Self::Program { .. }
+            | Self::Peer { .. } => None,
         }
     }
 
@@ -115,9 +131,12 @@ impl Relay {
     #[must_use]
     pub fn suits(&self, scenario: &Scenario) -> bool {
         // Varnish has a thread for each consumer, and comes for one stream.
+        if scenario.publish != Publish::Body || scenario.delivery != Delivery::Plain {
+            return matches!(self, Self::Distributor | Self::Program { .. });
+        }
         let too_many = scenario.consumers > VARNISH_CONSUMERS_MAX || scenario.streams > 1;
         match self {
-            Self::Distributor => true,
+            Self::Distributor | Self::Program { .. } => true,
             Self::Varnish => scenario.hops == 1 && !too_many,
             _ => scenario.hops == 1,
         }
@@ -132,7 +151,8 @@ impl Relay {
         let started = match self {
             Self::Floor(threads) => own::floor(*threads, scenario),
             Self::Fanout => own::fanout(scenario),
-            Self::Distributor => own::distributors(scenario),
+            Self::Distributor => own::distributors(scenario, None),
+            Self::Program { path, .. } => own::distributors(scenario, Some(path)),
             Self::Icecast => peers::ICECAST.start(scenario),
             Self::Nchan => peers::NCHAN.start(scenario),
             Self::Varnish => peers::VARNISH.start(scenario),

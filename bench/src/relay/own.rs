@@ -1,14 +1,19 @@
 //! The relays that are part of this program: the floor, the bare fan-out, and our distributors, one or
 //! several behind one another.
 
+use std::path::Path;
+
 use anyhow::Context;
 use tempfile::TempDir;
 
-use super::{PATH, Running};
+use super::{
+    PATH, Running,
+    peer::{free_ports, until_it_listens},
+};
 use crate::{
     limits::SPARE_CONNECTIONS,
     role::Role,
-    scenario::Scenario,
+    scenario::{Publish, Scenario},
     target::{Scheme, Target},
 };
 
@@ -30,10 +35,15 @@ fn single(scheme: Scheme, role: Role) -> anyhow::Result<Running> {
 
 /// As many distributors as there are hops, each with a disk copy of its own; the stream goes into the
 /// first and comes out of the last.
-pub(super) fn distributors(scenario: &Scenario) -> anyhow::Result<Running> {
-    let mut running = distributor(scenario, None)?;
+pub(super) fn distributors(scenario: &Scenario, program: Option<&Path>) -> anyhow::Result<Running> {
+    let mut running = distributor(scenario, program, None)?;
+    running.publish.scheme = match scenario.publish {
+        Publish::Body => Scheme::Http,
+        Publish::Posts => Scheme::Posts,
+        Publish::Each => Scheme::Each,
+    };
     for _ in 1..scenario.hops {
-        let next = distributor(scenario, Some(&running.consume))?;
+        let next = distributor(scenario, program, Some(&running.consume))?;
         running.consume = next.consume;
         running.servers.extend(next.servers);
         running.folders.extend(next.folders);
@@ -41,16 +51,38 @@ pub(super) fn distributors(scenario: &Scenario) -> anyhow::Result<Running> {
     Ok(running)
 }
 
-fn distributor(scenario: &Scenario, upstream: Option<&Target>) -> anyhow::Result<Running> {
+fn distributor(
+    scenario: &Scenario,
+    program: Option<&Path>,
+    upstream: Option<&Target>,
+) -> anyhow::Result<Running> {
     let folder = TempDir::new().context("no folder for the disk copy")?;
     let settings = settings(scenario, &folder, upstream)?;
     let words: Vec<_> = settings.iter().map(String::as_str).collect();
-    let mut running = single(Scheme::Http, Role::start_on(&words, scenario.cores)?)?;
+    let mut running = match program {
+        None => {
+            let words = [&["distributor"], &words[..]].concat();
+            single(Scheme::Http, Role::start_on(&words, scenario.cores)?)?
+        }
+        Some(program) => {
+            let (address, _) = free_ports()?;
+            let program = program.to_str().context("its path is no text")?;
+            let listen = address.to_string();
+            let words = [&[program, "--listen", &listen], &words[..]].concat();
+            let log = folder.path().with_extension("log");
+            let log = log.to_str().context("the folder's name is no text")?;
+            let mut role = Role::guard("distributor", log, &words, scenario.cores)?;
+            until_it_listens(&mut role, address)?;
+            let place = Target::new(Scheme::Http, address, PATH);
+            let (publish, consume) = (place.clone(), place);
+            Running { publish, consume, servers: vec![role], folders: Vec::new() }
+        }
+    };
     running.folders.push(folder);
     Ok(running)
 }
 
-/// The role and its settings: the defaults, but for what the scenario says and what its size needs.
+/// Its settings: the defaults, but for what the scenario says and what its size needs.
 fn settings(
     scenario: &Scenario,
     folder: &TempDir,
@@ -67,6 +99,6 @@ fn settings(
         Some(("--connections", connections.max(10_000).to_string())),
         Some(("--streams-max", streams.max(1_000).to_string())),
     ];
-    let options = given.into_iter().flatten().flat_map(|(name, value)| [name.to_owned(), value]);
-    Ok([String::from("distributor")].into_iter().chain(options).collect())
+    let given = given.into_iter().flatten();
+    Ok(given.flat_map(|(name, value)| [name.to_owned(), value]).collect())
 }

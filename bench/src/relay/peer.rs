@@ -131,13 +131,13 @@ fn command(
 }
 
 /// Two that nobody listens on: they are not given out again so soon.
-fn free_ports() -> anyhow::Result<(SocketAddr, SocketAddr)> {
+pub(super) fn free_ports() -> anyhow::Result<(SocketAddr, SocketAddr)> {
     let one = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     let other = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok((one.local_addr()?, other.local_addr()?))
 }
 
-fn until_it_listens(role: &mut Role, address: SocketAddr) -> anyhow::Result<()> {
+pub(super) fn until_it_listens(role: &mut Role, address: SocketAddr) -> anyhow::Result<()> {
     let until = Moment::now().after(ROLE_ANSWER);
     while TcpStream::connect(address).is_err() {
         if role.has_ended()? {

@@ -12,6 +12,7 @@ use freshet_bench::{
     fanout,
     load::{Load, Report, Window},
     publish::{Body, Schedule},
+    scenario::Delivery,
     target::{Scheme, Target},
 };
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,15 @@ use tokio_util::sync::CancellationToken;
 const CONSUMERS: usize = 3;
 
 fn load(address: SocketAddr, window: &Window, joined: impl FnOnce()) -> Report {
-    let load = Load { from: target(address), streams: 1, consumers: CONSUMERS, threads: 2 };
+    let load = Load {
+        from: target(address),
+        streams: 1,
+        consumers: CONSUMERS,
+        slow: 0,
+        slow_rate: 0,
+        delivery: Delivery::Plain,
+        threads: 2,
+    };
     load.run(window, None, joined).unwrap()
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::command::{Node, command};
+use super::command::{Node, command, folder};
 
 fn figures(words: &[&str]) -> (Value, String) {
     let place = TempDir::new().unwrap();
@@ -93,6 +93,82 @@ fn what_is_no_relay_or_no_scenario_is_refused_with_what_there_is() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains(why), "{words}: {said}");
     }
+}
+
+#[test]
+fn run_answers_the_question_of_its_scenario() {
+    let (posts, printed) = figures(&words("run posts --seconds 1"));
+    is_whole(&posts["runs"][0], 1);
+    assert!(printed.contains("acknowledged in "), "{printed}");
+
+    let (slow, printed) = figures(&words("run slow --seconds 1 --set consumers=3 --set slow=2"));
+    is_whole(&slow["runs"][0], 3);
+    assert_eq!(slow["runs"][0]["measured"]["seen"]["slow"]["consumers"], 2);
+    assert!(printed.contains("2 slow consumers"), "{printed}");
+}
+
+#[test]
+fn sweep_goes_through_every_way_of_delivery() {
+    let vary = "delivery=plain,pushed,polled publish=body,each";
+    let (figures, _) =
+        figures(&words(&format!("sweep hundred {vary} --set consumers=3 --seconds 1")));
+    let runs = figures["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 6);
+    for run in runs {
+        // Native consumers want the newest: on a busy machine they pass over what has become old.
+        let seen = &run["measured"]["seen"];
+        assert_eq!((&seen["wrong"], &seen["cut"]), (&0.into(), &0.into()), "{run}");
+        assert_eq!(seen["consumers"], 3, "{run}");
+        assert!(seen["chunks"].as_u64().unwrap() > 0, "{run}");
+    }
+    assert_eq!(runs[2]["scenario"], "hundred delivery=pushed publish=body");
+}
+
+#[test]
+fn list_has_what_run_knows() {
+    let output = command("bench").arg("list").output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.lines().any(|line| line.starts_with("thousand ")), "{printed}");
+}
+
+#[test]
+fn a_program_does_not_differ_from_itself_and_its_figures_become_a_page_and_a_model() {
+    let place = TempDir::new().unwrap();
+    let file = |name: &str| place.path().join(name).display().to_string();
+    let (same, twice) = (file("same.json"), folder().join("distributor").display().to_string());
+    let measure = "--rounds 2 --seconds 1 --set consumers=2 --json";
+    bench(&[&["compare", &twice, &twice], &words(measure)[..], &[&same]].concat());
+    let printed = bench(&["compare", &same, &same]);
+    assert_eq!(printed.matches("no more than noise").count(), 8, "{printed}");
+
+    let (hops, thousand) = (file("hops.json"), file("thousand.json"));
+    bench(&[&words("sweep cascade hops=1,4 --seconds 1 --json")[..], &[&hops]].concat());
+    let log = file("latency.hlog");
+    let run = words("run thousand --set consumers=9 --seconds 1");
+    bench(&[&run[..], &["--json", &thousand, "--log", &log]].concat());
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("Tag=thousand/freshet,"), "{log}");
+
+    let page = file("page.html");
+    bench(&["report", &same, &hops, &thousand, "--output", &page]);
+    let page = fs::read_to_string(page).unwrap();
+    // Two plots for each of four scenarios.
+    assert!(page.matches("<svg").count() >= 8);
+    let printed = bench(&["model", "--figures", &hops, "--figures", &thousand]);
+    assert!(printed.lines().any(|line| line.trim_start().starts_with("100000000 ")), "{printed}");
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split(' ').collect()
+}
+
+/// Run it, and it must end well.
+fn bench(words: &[&str]) -> String {
+    let output = command("bench").args(words).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}\n{printed}\n{said}");
+    printed
 }
 
 #[test]

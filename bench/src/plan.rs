@@ -1,0 +1,163 @@
+//! What is measured one after the other: round by round, each scenario through each of its relays.
+//!
+//! The relays of a round are taken one right after the other, and figures are compared round by round: the
+//! machine's mood changes from minute to minute and is the same for all of a round.
+
+use std::{fs::File, path::PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use hdrhistogram::serialization::{V2DeflateSerializer, interval_log::IntervalLogWriterBuilder};
+
+use crate::{
+    document::{Document, Run},
+    measure::measure,
+    relay::{self, Relay},
+    scenario::Scenario,
+};
+
+/// What all commands that measure scenarios understand.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Common {
+    /// Measure for so long, whatever the scenario says
+    #[arg(long, value_name = "SECONDS")]
+    pub seconds: Option<f64>,
+    /// Change a setting of all scenarios; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Write all figures to this file as well
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the histograms of latency to this file as well, as an HdrHistogram log
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+impl Common {
+    /// The scenario of that name or file, with what was changed.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or it is not sound.
+    pub fn scenario(&self, name: &str) -> anyhow::Result<Scenario> {
+        let mut scenario = Scenario::load(name)?;
+        for setting in &self.set {
+            let (key, value) = key_value(setting)?;
+            scenario = scenario.with(key, value)?;
+        }
+        match self.seconds {
+            Some(seconds) => scenario.with("seconds", &format!("{seconds:?}")),
+            None => Ok(scenario),
+        }
+    }
+
+    /// Write the files that are asked for.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be written.
+    pub fn write(&self, document: &Document) -> anyhow::Result<()> {
+        self.json.iter().try_for_each(|path| document.write(path))?;
+        self.log
+            .iter()
+            .try_for_each(|path| {
+                let mut file = File::create(path)?;
+                write_log(document, &mut file)
+            })
+            .with_context(|| format!("cannot write {:?}", self.log))
+    }
+}
+
+/// `KEY=VALUE`.
+///
+/// # Errors
+///
+/// It is not.
+pub fn key_value(text: &str) -> anyhow::Result<(&str, &str)> {
+    text.split_once('=').with_context(|| format!("{text:?}: KEY=VALUE is wanted"))
+}
+
+/// One scenario and what it goes through.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What it is called in the tables.
+    pub name: String,
+    /// What flows.
+    pub scenario: Scenario,
+    /// What it flows through; who cannot do it is left out.
+    pub relays: Vec<Relay>,
+    /// How often.
+    pub rounds: usize,
+}
+
+/// What there is to see while it runs.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// So many of so many are done, and this comes next.
+    Measuring(&'a str, &'a str, usize, usize),
+    /// All rounds of a scenario are done.
+    Scenario(&'a str, &'a Document),
+}
+
+/// Measure all of it.
+///
+/// # Errors
+///
+/// There is nothing to measure. What does not start, or ends too early, is among the failures.
+pub fn run(entries: &[Entry], mut tell: impl FnMut(News<'_>)) -> anyhow::Result<Document> {
+    let each = |entry: &Entry| {
+        let relays = entry.relays.iter().filter(|relay| relay.suits(&entry.scenario)).cloned();
+        relays.collect::<Vec<_>>()
+    };
+    let taking_part: Vec<_> = entries.iter().flat_map(each).collect();
+    let mut document = Document::new(relay::versions(&taking_part));
+    let all: usize = entries.iter().map(|entry| each(entry).len() * entry.rounds).sum();
+    if all == 0 {
+        bail!("there is nothing to measure: no rounds, or no relay that can do it");
+    }
+    let mut done = 0;
+    for entry in entries {
+        let (name, relays) = (&entry.name, each(entry));
+        document.scenarios.insert(name.clone(), entry.scenario.clone());
+        for round in 0..entry.rounds {
+            for relay in &relays {
+                tell(News::Measuring(name, relay.name(), done, all));
+                let (scenario, relay_name) = (name.clone(), relay.name().to_owned());
+                match measure(relay, &entry.scenario) {
+                    Ok(measured) => {
+                        document.runs.push(Run { scenario, relay: relay_name, round, measured });
+                    }
+                    // A peer that gives up must not take a quarter of an hour with it.
+                    Err(why) => {
+                        document.failures.push(format!("{scenario} through {relay_name}: {why:#}"));
+                    }
+                }
+                done += 1;
+            }
+        }
+        tell(News::Scenario(name, &document));
+    }
+    Ok(document)
+}
+
+/// Every run's histogram, one interval each, marked with scenario and relay: the log that all HdrHistogram
+/// tools read, and add up.
+fn write_log(document: &Document, out: &mut File) -> anyhow::Result<()> {
+    let mut serializer = V2DeflateSerializer::new();
+    let mut log = IntervalLogWriterBuilder::new()
+        .add_comment(&document.command)
+        .begin_log_with(out, &mut serializer)?;
+    let mut at = std::time::Duration::ZERO;
+    for run in &document.runs {
+        let length = std::time::Duration::try_from_secs_f64(run.measured.seconds)?;
+        let tag: String = format!("{}/{}", run.scenario, run.relay)
+            .chars()
+            .map(|c| if matches!(c, ',' | ' ' | '\n' | '\r') { '_' } else { c })
+            .collect();
+        let tag = hdrhistogram::serialization::interval_log::Tag::new(&tag);
+        let histogram = run.measured.seen.ages.histogram();
+        log.write_histogram(histogram, at, length, tag)?;
+        at += length;
+    }
+    Ok(())
+}
