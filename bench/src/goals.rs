@@ -62,6 +62,9 @@ pub fn goals(document: &Document) -> Vec<Goal> {
         goals.below_peers(scenario, "latency p99", &peers, p99);
         goals.at_most(scenario, "latency p99, by the floor's", FLOOR.name(), p99, P99_MAX);
     }
+    for scenario in ["thousand", "hundred", "small", "one"] {
+        goals.none(scenario, WHOLE, lost);
+    }
     goals.at_most("small", "CPU per GB, by the floor's", FLOOR.name(), cpu, CPU_SMALL_MAX);
     goals.added("small", "microseconds of p50 above the floor's", BATCHING_US_MAX);
     goals.added("one", "microseconds of p50 above the floor's", ADDED_US_MAX);
@@ -80,6 +83,9 @@ struct Goals<'a> {
 }
 
 const OURS: &str = "freshet";
+
+/// Without it no other figure says anything: what never came is in none of them.
+const WHOLE: &str = "consumers dropped, chunks missing or wrong";
 
 impl Goals<'_> {
     fn tell(&mut self, scenario: &str, what: &str, spread: Option<Spread>, goal: &str, met: bool) {
@@ -137,7 +143,7 @@ impl Goals<'_> {
         let of = |figure| self.document.spread(name, OURS, figure);
         let (p99, memory, few) = (of(p99), of(mib), "ten-thousand consumers=1000");
         let (cpu_few, cpu_all) = (self.document.spread(few, OURS, cpu), of(cpu));
-        self.none(name, "consumers dropped, chunks missing or wrong", lost);
+        self.none(name, WHOLE, lost);
         self.max(name, "microseconds of p99", p99, CROWD_P99_US_MAX);
         self.max(name, "MiB of memory", memory, CROWD_MIB_MAX);
         if let (Some(few), Some(all)) = (cpu_few, cpu_all) {
@@ -147,7 +153,7 @@ impl Goals<'_> {
     }
 
     fn ingest(&mut self) {
-        self.none("ingest", "consumers dropped, chunks missing or wrong", lost);
+        self.none("ingest", WHOLE, lost);
     }
 
     fn cascade(&mut self) {
@@ -168,11 +174,17 @@ fn cpu(measured: &Measured) -> f64 {
 }
 
 fn p50(measured: &Measured) -> f64 {
-    measured.seen.ages.at(0.5) as f64
+    age(measured, 0.5)
 }
 
 fn p99(measured: &Measured) -> f64 {
-    measured.seen.ages.at(0.99) as f64
+    age(measured, 0.99)
+}
+
+/// Where nothing came there is no age, and not one of 0.
+fn age(measured: &Measured, quantile: f64) -> f64 {
+    let ages = &measured.seen.ages;
+    if ages.count() > 0 { ages.at(quantile) as f64 } else { f64::NAN }
 }
 
 fn mib(measured: &Measured) -> f64 {
@@ -205,7 +217,18 @@ mod tests {
     fn met(runs: Vec<Run>) -> Vec<(String, bool)> {
         let mut document = Document::new(BTreeMap::new());
         document.runs = runs;
-        goals(&document).into_iter().map(|goal| (goal.what, goal.is_met)).collect()
+        let told = goals(&document).into_iter().filter(|goal| goal.what != WHOLE);
+        told.map(|goal| (goal.what, goal.is_met)).collect()
+    }
+
+    #[test]
+    fn a_stream_that_never_came_meets_no_goal() {
+        let mut ours = run("hundred", "freshet", 1.0, 1);
+        ours.measured = Measured { chunks_due: 5, ..Measured::default() };
+        let mut document = Document::new(BTreeMap::new());
+        document.runs = vec![run("hundred", "floor", 1.0, 100), ours];
+        let found = goals(&document);
+        assert!(!found.is_empty() && found.iter().all(|goal| !goal.is_met), "{found:?}");
     }
 
     #[test]
