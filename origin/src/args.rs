@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use freshet_origin::{
-    Container, Encoder, Input, InputError, Late, Options, Rate, Size, Target, limits,
+    Container, Encoder, Input, InputError, Late, Options, Rate, Size, Target, TestCard, limits,
 };
 
 /// Post a file, a folder, standard input or a capture to a distributor as live streams.
@@ -99,6 +99,49 @@ pub(crate) enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// Post a live picture with a clock in it and a tone, without any other program; the stream is complete
+    /// at the first Ctrl-C.
+    ///
+    /// H.264 and Opus in fragmented MP4, posted frame by frame. Below the top of the picture stands the
+    /// time in UTC; the blocks above it say the same to programs: `player` and `bench glass` read off them
+    /// how old a picture is. The tone clicks at the beginning of each second. Nothing is kept on disk;
+    /// started again, the card goes on after what the distributor holds.
+    Testcard {
+        /// The stream: http://HOST:PORT/live/NAME
+        #[arg(long, value_name = "URL")]
+        to: Target,
+        #[command(flatten)]
+        card: Card,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Card {
+    /// Size of the picture, in even numbers.
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "1280x720")]
+    size: Size,
+    /// Pictures per second.
+    #[arg(long, value_name = "N", default_value_t = limits::CAPTURE_FPS_DEFAULT,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::CAPTURE_FPS_MAX)))]
+    rate: u32,
+    /// End by itself after so long.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: Option<u64>,
+    /// Pictures from one key frame to the next, which is where a player can begin. Default: a second of
+    /// them.
+    #[arg(long, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::CARD_GOP_MAX)))]
+    gop: Option<u32>,
+    /// Bits per second of the picture, about.
+    #[arg(long, value_name = "BITS_PER_S", default_value_t = limits::CARD_BITRATE_DEFAULT,
+          value_parser = clap::value_parser!(u32)
+          .range(limits::VIDEO_BITRATE_MIN as i64..=limits::VIDEO_BITRATE_MAX as i64))]
+    bitrate: u32,
+    /// No tone.
+    #[arg(long)]
+    no_sound: bool,
 }
 
 #[derive(Debug, Group)]
@@ -201,7 +244,8 @@ impl What {
             Self::File { common, .. }
             | Self::Folder { common, .. }
             | Self::Stdin { common, .. }
-            | Self::Capture { common, .. } => common,
+            | Self::Capture { common, .. }
+            | Self::Testcard { common, .. } => common,
         }
     }
 
@@ -212,7 +256,7 @@ impl What {
             Self::File { pace, .. } | Self::Folder { pace, .. } => {
                 matches!(pace.rate, None | Some(Rate::Max))
             }
-            Self::Stdin { .. } | Self::Capture { .. } => false,
+            Self::Stdin { .. } | Self::Capture { .. } | Self::Testcard { .. } => false,
         };
         if all_at_once && self.common().late == LateArg::Newest {
             return Err("--late newest needs a clock: give --rate real or bytes per second");
@@ -224,12 +268,27 @@ impl What {
             return Err("a microphone has no picture: no --size, --fps, --video-bitrate");
         }
         let named = match self {
-            Self::File { to, .. } | Self::Stdin { to, .. } | Self::Capture { to, .. } => {
-                to.name().is_some()
-            }
+            Self::File { to, .. }
+            | Self::Stdin { to, .. }
+            | Self::Capture { to, .. }
+            | Self::Testcard { to, .. } => to.name().is_some(),
             Self::Folder { .. } => true,
         };
         if named { Ok(()) } else { Err("the URL names no stream: http://HOST:PORT/live/NAME") }
+    }
+}
+
+impl Card {
+    /// What is drawn.
+    pub(crate) fn card(&self) -> TestCard {
+        TestCard {
+            size: self.size,
+            fps: self.rate,
+            gop: self.gop.unwrap_or(self.rate),
+            video_bitrate: self.bitrate,
+            sound: !self.no_sound,
+            seconds: self.seconds.map(Duration::from_secs),
+        }
     }
 }
 

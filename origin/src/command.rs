@@ -1,4 +1,4 @@
-//! What `origin file`, `folder`, `stdin` and `capture` do, and with which exit code they end.
+//! What `origin file`, `folder`, `stdin`, `capture` and `testcard` do, and with which exit code they end.
 
 use std::{
     env, io,
@@ -7,7 +7,7 @@ use std::{
 
 use freshet_origin::{
     EncoderError, InputError, Keep, LinkError, Options, Push, PushError, Rate, Source, SourceError,
-    Summary, Target, limits::CAPTURE_DRAIN, media_type, walk,
+    Summary, Target, TestCard, limits::CAPTURE_DRAIN, media_type, walk,
 };
 use http::StatusCode;
 use tokio::time::sleep;
@@ -99,6 +99,9 @@ pub(crate) async fn run(args: Args, bar: &Bar, stop: &Stop) -> u8 {
         What::Capture { input, to, encoding, kept, common } => {
             capture(&input, &to, encoding, kept, &common, bar, stop).await
         }
+        What::Testcard { to, card, common } => {
+            test_card(&to, card.card(), &common, bar, stop).await
+        }
     };
     match ended {
         Ok(()) => DONE,
@@ -138,8 +141,6 @@ async fn stdin(
     push(to, source, options, bar, shutdown).await
 }
 
-/// Two steps to the end: the first signal ends ffmpeg, and the push what it gave; the second one, or
-/// the deadline, ends the push.
 async fn capture(
     input: &str,
     to: &Target,
@@ -153,6 +154,30 @@ async fn capture(
     let options =
         common.options(encoder.container.media_type().into()).map_err(CommandError::Token)?;
     let source = Source::encoder(to, keep(kept, to)?, encoder, stop.asked.clone()).await?;
+    push_until(to, source, options, bar, stop).await
+}
+
+async fn test_card(
+    to: &Target,
+    card: TestCard,
+    common: &Common,
+    bar: &Bar,
+    stop: &Stop,
+) -> Result<(), CommandError> {
+    let options = common.options(TestCard::MEDIA_TYPE.into()).map_err(CommandError::Token)?;
+    let source = Source::test_card(to, card, stop.asked.clone()).await?;
+    push_until(to, source, options, bar, stop).await
+}
+
+/// Two steps to the end: the first signal ends the source, and the push what it gave; the second one, or
+/// the deadline, ends the push.
+async fn push_until(
+    to: &Target,
+    source: Source,
+    options: Options,
+    bar: &Bar,
+    stop: &Stop,
+) -> Result<(), CommandError> {
     let abort = CancellationToken::new();
     let pushed = push(to, source, options, bar, &abort);
     tokio::pin!(pushed);

@@ -1,4 +1,4 @@
-//! Turns a file, a folder, standard input or a capture into a stream and posts it to a distributor.
+//! Turns a file, a folder, standard input, a capture or a test card into a stream and posts it to a distributor.
 //!
 //! ```text
 //!   source ──▶ have ─┐
@@ -14,6 +14,7 @@
 //! - [`Target`]: where to; a URL taken apart.
 //! - [`Source`]: what; a file, standard input, any reader, with [`Keep`] saying where a capture is kept.
 //! - [`Encoder`]: an installed ffmpeg as a source, and what it captures.
+//! - [`TestCard`]: a picture with a clock and a tone as a source, drawn and encoded here.
 //! - [`Push`]: the loop; [`Options`] go in, [`Stats`] can be watched, a [`Summary`] comes out.
 //! - [`walk`]: the files of a folder with their streams' names.
 //! - [`bytes_per_second`]: how fast a media file plays.
@@ -33,6 +34,7 @@ mod run;
 mod source;
 mod target;
 mod terms;
+mod testcard;
 
 pub use copy::CopyError;
 pub use encoder::{Container, Encoder, EncoderError, Input, InputError, Size, SizeError};
@@ -45,3 +47,4 @@ pub use run::Push;
 pub use source::{Folder, FolderEntry, FolderError, Keep, LeftOut, Source, SourceError, walk};
 pub use target::{Target, TargetError};
 pub use terms::{Options, PushError, State, Stats, Summary};
+pub use testcard::{TestCard, TestCardError};

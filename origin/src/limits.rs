@@ -85,6 +85,35 @@ pub const VIDEO_BITRATE_MIN: u64 = 10_000;
 /// See [`VIDEO_BITRATE_MIN`].
 pub const VIDEO_BITRATE_MAX: u64 = 200_000_000;
 
+/// Sides of the test card: smaller, the cells of its code are no longer four pixels wide and high; its
+/// encoder takes no larger one (whichever side is the longer).
+pub const CARD_SIDES_MIN: (u32, u32) = (128, 72);
+/// See [`CARD_SIDES_MIN`].
+pub const CARD_SIDES_MAX: (u32, u32) = (3840, 2160);
+
+/// Bits per second of the test card's picture where nothing is asked for.
+pub const CARD_BITRATE_DEFAULT: u32 = 2_000_000;
+
+/// Bits per second of its tone.
+pub const CARD_SOUND_BITRATE: u32 = 48_000;
+
+/// Length of a packet of its tone: what Opus codes best, and as much as the tone is older than the
+/// picture.
+pub const CARD_PACKET: Duration = Duration::from_millis(20);
+
+/// Bytes of a packet of the tone: ten times what its rate makes of it.
+pub const OPUS_PACKET_BYTES_MAX: usize = 1275;
+
+/// Frames and packets of the test card that wait for the window: a second of them. When it is full, what
+/// comes later is not drawn.
+pub const CARD_PIECES_MAX: usize = 128;
+
+/// How late a frame of the test card may be before those that are due are left out.
+pub const CARD_LATE_MAX: Duration = Duration::from_millis(500);
+
+/// Pictures from one key frame to the next that may be asked for: ten minutes of the default rate.
+pub const CARD_GOP_MAX: u32 = 18_000;
+
 /// Capture times that are remembered: 1 MiB of them, and with one each millisecond at least the
 /// last minute. Older bytes are sent again without `Origin-Time`.
 pub const MARKS_MAX: usize = 64 << 10;

@@ -13,6 +13,7 @@ pub mod doors;
 pub mod field;
 pub mod limits;
 
+mod card;
 mod catalogue;
 mod content_range;
 mod digest;
@@ -29,6 +30,7 @@ mod route;
 mod stamp;
 mod timeline;
 
+pub use card::CardCode;
 pub use catalogue::{Catalogue, CatalogueEntry};
 pub use content_range::{ChunkRange, ContentRangeError, Held, Placed};
 pub use digest::{DigestError, Sha256Digest};

@@ -25,3 +25,4 @@ mod proxies;
 mod slow;
 mod stalled;
 mod stop;
+mod testcard;

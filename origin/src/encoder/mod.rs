@@ -16,7 +16,7 @@ mod input;
 pub(crate) mod process;
 pub(crate) mod units;
 
-use std::{path::PathBuf, process::ExitStatus, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, process::ExitStatus, str::FromStr, time::Duration};
 
 pub use input::{Input, InputError};
 
@@ -127,6 +127,24 @@ impl Container {
             Self::Mp4 => "video/mp4",
             Self::Ts => "video/mp2t",
         }
+    }
+}
+
+impl Size {
+    /// The two sides, which are known to be even.
+    pub(crate) const fn of((width, height): (u32, u32)) -> Self {
+        Self { width, height }
+    }
+
+    /// Width and height.
+    pub(crate) const fn sides(self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
     }
 }
 

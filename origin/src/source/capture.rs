@@ -26,6 +26,7 @@ use tokio::{
 
 use super::{
     Keep, SourceError, blocking,
+    drawn::{self, Drawn},
     encoded::{self, Encoded},
     marks::Marks,
     stdin,
@@ -38,6 +39,7 @@ use crate::{
     reply::View,
     resume::Have,
     target::Target,
+    testcard::TestCardError,
 };
 
 pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
@@ -62,6 +64,7 @@ enum Feed {
     Stdin,
     Reader(Reader),
     Encoder(Box<Encoded>),
+    Card(Drawn),
 }
 
 impl fmt::Debug for Feed {
@@ -70,6 +73,7 @@ impl fmt::Debug for Feed {
             Self::Stdin => "Stdin",
             Self::Reader(_) => "Reader",
             Self::Encoder(_) => "Encoder",
+            Self::Card(_) => "Card",
         })
     }
 }
@@ -85,9 +89,10 @@ struct Progress {
 }
 
 #[derive(Clone, Debug)]
-enum Failure {
+pub(super) enum Failure {
     Io(Arc<io::Error>),
     Encoder(Arc<EncoderError>),
+    Card(Arc<TestCardError>),
     /// The copy is finished, and there is more.
     More,
 }
@@ -115,6 +120,11 @@ impl Capture {
         encoded: Encoded,
     ) -> Result<Self, SourceError> {
         Self::open(target, keep, Feed::Encoder(Box::new(encoded))).await
+    }
+
+    /// In memory: what is drawn need not be kept.
+    pub(super) async fn card(target: &Target, drawn: Drawn) -> Result<Self, SourceError> {
+        Self::open(target, Keep::Memory, Feed::Card(drawn)).await
     }
 
     async fn open(target: &Target, keep: Keep, feed: Feed) -> Result<Self, SourceError> {
@@ -157,6 +167,9 @@ impl Capture {
             }
             Feed::Encoder(encoded) => {
                 tasks.spawn(encoded::run(*encoded, recorder));
+            }
+            Feed::Card(drawn) => {
+                tasks.spawn(drawn::run(drawn, recorder));
             }
         }
         if finished {
@@ -235,6 +248,7 @@ impl Capture {
             }
             (Failure::More, Store::Memory(_)) => SourceError::Stopped,
             (Failure::Encoder(error), _) => SourceError::Encoder(Arc::clone(error)),
+            (Failure::Card(error), _) => SourceError::TestCard(Arc::clone(error)),
             (Failure::Io(error), _) => {
                 captured_badly(io::Error::new(error.kind(), Arc::clone(error)))
             }
@@ -325,7 +339,7 @@ impl Recorder {
         self.failed(Failure::Encoder(error));
     }
 
-    fn failed(&self, failure: Failure) {
+    pub(super) fn failed(&self, failure: Failure) {
         let failed = Some(failure);
         self.progress.send_modify(|progress| progress.failed = failed);
     }

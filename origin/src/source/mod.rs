@@ -3,10 +3,12 @@
 //! ```text
 //!   file, file in a loop ──▶ paced ─────────────┐
 //!   pipe, any reader ─┬──▶ copy on disk ────────┼──▶ have, read, captured, grown
-//!   encoder ──────────┴──▶ window in memory ────┘
+//!   encoder ──────────┤                         │
+//!   test card ────────┴──▶ window in memory ────┘
 //! ```
 
 mod capture;
+mod drawn;
 mod encoded;
 mod file;
 mod folder;
@@ -23,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use folder::{Folder, FolderEntry, FolderError, LeftOut, walk};
 
-use self::{capture::Capture, encoded::Encoded, file::PacedFile};
+use self::{capture::Capture, drawn::Drawn, encoded::Encoded, file::PacedFile};
 use crate::{
     copy::CopyError,
     encoder::{Encoder, EncoderError},
@@ -32,6 +34,7 @@ use crate::{
     reply::View,
     resume::Have,
     target::Target,
+    testcard::{TestCard, TestCardError},
 };
 
 /// The bytes of one stream.
@@ -100,6 +103,9 @@ pub enum SourceError {
     /// The encoder ended, and starting it again does not help.
     #[error(transparent)]
     Encoder(Arc<EncoderError>),
+    /// The test card cannot be drawn or encoded.
+    #[error(transparent)]
+    TestCard(Arc<TestCardError>),
     /// The capture was dropped before its end.
     #[error("the capture stopped without saying why")]
     Stopped,
@@ -157,6 +163,21 @@ impl Source {
     ) -> Result<Self, SourceError> {
         let encoded = Encoded { encoder, stop };
         Ok(Self(Kind::Capture(Capture::encoder(target, keep, encoded).await?)))
+    }
+
+    /// A test card for `target`, kept in memory until it is acknowledged: drawn when the push runs, and
+    /// ended by `stop`; the stream is complete then.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be drawn in this size.
+    pub async fn test_card(
+        target: &Target,
+        card: TestCard,
+        stop: CancellationToken,
+    ) -> Result<Self, SourceError> {
+        card.check().map_err(|error| SourceError::TestCard(Arc::new(error)))?;
+        Ok(Self(Kind::Capture(Capture::card(target, Drawn { card, stop }).await?)))
     }
 
     /// The token that names this source at a distributor, in every run of it on this machine.
