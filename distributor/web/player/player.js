@@ -167,7 +167,8 @@ export class Player {
 
   /** A stream begins, or begins anew. */
   #opened(what, header) {
-    const again = this.#sink !== null;
+    // Before the old one is closed: mpegts.js pauses what it lets go of.
+    const plays = this.#sink === null || !this.#media.paused;
     this.#sink?.close();
     this.#sink = null;
     this.what = what;
@@ -180,7 +181,6 @@ export class Player {
     sink.grown = () => this.#grown();
     sink.failed = (reason) => this.#sink === sink && this.#failed(reason);
     this.#changed();
-    const plays = !again || !this.#media.paused;
     sink.ready.then(() => plays && this.play()).then((allowed) => allowed !== false || this.#changed("blocked"));
     return !(sink instanceof ElementSink);
   }
