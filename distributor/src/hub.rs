@@ -25,8 +25,8 @@ use crate::{
 
 pub use crate::store::OpenError;
 pub(crate) use crate::store::{
-    Follower, Landing, OriginKey, OutOfTime, Publisher, Read, ReadError, Skip, Stream, Timeline,
-    WriteError,
+    Ahead, Follower, Landing, OriginKey, OutOfTime, Publisher, Read, ReadError, Skip, Stream,
+    Timeline, WriteError,
 };
 pub(crate) use crate::upstream::{Asker, Hops, Unavailable};
 

@@ -12,6 +12,7 @@ pub mod limits;
 mod auth;
 mod config;
 mod doors;
+mod fanout;
 mod http;
 mod hub;
 mod join;

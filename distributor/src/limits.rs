@@ -29,6 +29,14 @@ pub const WRITE_STEP_BYTES: usize = 8 << 10;
 /// How many such writes find room until a socket counts as fast again.
 pub const WRITE_STEPS: u32 = 32;
 
+/// Consumers at the live edge of a stream that are written to in the task of whoever brings the bytes;
+/// for more there is a loop for each thread. To write to so many takes as long as to wake a thread.
+pub const WALK_SEATS_MIN: usize = 16;
+
+/// Consumers that such a loop writes to before it lets others have the thread, and whoever wants to
+/// leave do so: a fraction of a millisecond.
+pub const WALK_SEATS_MAX: usize = 32;
+
 /// Most bytes handed to hyper in one frame: large enough that a fast link is not bound by calls,
 /// small enough that a slow one has little in flight that has become old.
 pub const FRAME_BYTES_MAX: usize = 64 << 10;

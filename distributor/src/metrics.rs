@@ -69,6 +69,7 @@ pub(crate) struct Metrics {
     pub(crate) pulled: Counter,
     pulls: Gauge,
     connections: Gauge,
+    at_the_edge: Gauge,
     accepted: Counter,
     requests: Family<RequestLabels, Counter>,
     streams: Gauge,
@@ -168,6 +169,12 @@ impl Metrics {
             pulled: new(r, "pulled", "Came from upstream", bytes.clone()),
             pulls: new(r, "pulls", "Streams asked for upstream now", None),
             connections: new(r, "connections", "Connections open now", None),
+            at_the_edge: new(
+                r,
+                "consumers_at_the_edge",
+                "Deliveries that have all there is, and are written to as bytes come",
+                None,
+            ),
             accepted: new(r, "connections_accepted", "Connections accepted", None),
             requests: new(r, "requests", "Requests answered", None),
             streams: new(r, "streams", "Streams held", None),
@@ -206,6 +213,12 @@ impl Metrics {
         self.accepted.inc();
         self.connections.inc();
         Counted(self.connections.clone())
+    }
+
+    /// Count a delivery at the live edge for as long as the result lives.
+    pub(crate) fn at_the_edge(&self) -> Counted {
+        self.at_the_edge.inc();
+        Counted(self.at_the_edge.clone())
     }
 
     /// Count a stream that is asked for upstream for as long as the result lives.

@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf, Bytes};
 use prometheus_client::metrics::counter::Counter;
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -30,7 +31,10 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::limits::{self, WRITE_STEP_BYTES, WRITE_STEPS};
+use crate::{
+    fanout::{Due, HandOver},
+    limits::{self, WRITE_STEP_BYTES, WRITE_STEPS},
+};
 
 /// An I/O whose writes make progress within a limit, or fail.
 #[derive(Debug)]
@@ -120,13 +124,18 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stalling<T> {
     }
 }
 
-/// A socket that hyper reads and writes while its session keeps an eye on it.
+/// A socket that hyper reads and writes while its session keeps an eye on it, and that the fan-out
+/// writes to in between.
 #[derive(Debug)]
 pub(crate) struct Shared {
     socket: Arc<TcpStream>,
+    handover: Option<Arc<HandOver>>,
+    /// What the fan-out has left of a frame: it goes before anything of hyper's.
+    rest: Bytes,
     received: Counter,
     sent: Counter,
-    /// It is new, or was full lately: how many writes more are small steps.
+    /// It is new, or was full lately: how many writes more are small steps, where newer bytes could go
+    /// before older ones.
     steps: u32,
     /// Is each write one of these?
     is_careful: bool,
@@ -135,7 +144,8 @@ pub(crate) struct Shared {
 impl Shared {
     /// Share `socket`, counting its bytes.
     pub(crate) fn new(socket: Arc<TcpStream>, received: Counter, sent: Counter) -> Self {
-        Self { socket, received, sent, steps: WRITE_STEPS, is_careful: false }
+        let (handover, rest, steps) = (None, Bytes::new(), WRITE_STEPS);
+        Self { socket, handover, rest, received, sent, steps, is_careful: false }
     }
 
     /// Look at the socket before each write, however fast it is.
@@ -143,8 +153,41 @@ impl Shared {
         Self { is_careful: true, ..self }
     }
 
+    /// Let the fan-out write, where that is offered.
+    pub(crate) fn lent_by(self, handover: Arc<HandOver>) -> Self {
+        Self { handover: Some(handover), ..self }
+    }
+
+    /// Nobody else writes any more; what is due before we do.
+    fn take(&self) -> Due {
+        self.handover.as_ref().map(|handover| handover.take()).unwrap_or_default()
+    }
+
+    /// Write what is due before anything else is.
+    fn poll_due(&mut self, cx: &mut Context<'_>, due: Due) -> Poll<io::Result<()>> {
+        if due.was_full {
+            self.steps = WRITE_STEPS;
+        }
+        if !due.rest.is_empty() {
+            // The fan-out is not given the socket before the last rest is out.
+            self.rest = due.rest;
+        }
+        while !self.rest.is_empty() {
+            let rest = self.rest.clone();
+            let some = |max| rest.get(..max).unwrap_or(&rest);
+            let written = ready!(self.write(cx, |socket, max| socket.try_write(some(max))))?;
+            self.rest.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn goes_in_steps(&self) -> bool {
+        let is_newest_first = || self.handover.as_ref().is_none_or(|it| it.is_newest_first());
+        self.is_careful || self.steps > 0 && is_newest_first()
+    }
+
     /// A socket that was full is filled in small steps, with a look at it before each: by itself the
-    /// kernel takes 64 KiB more than it was told to.
+    /// kernel takes 64 KiB more than it was told to. What goes in order in any case is written at once.
     fn write(
         &mut self,
         cx: &mut Context<'_>,
@@ -152,7 +195,7 @@ impl Shared {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.socket.poll_write_ready(cx))?;
-            let in_steps = self.is_careful || self.steps > 0;
+            let in_steps = self.goes_in_steps();
             let max = if in_steps { WRITE_STEP_BYTES } else { usize::MAX };
             let room = || if in_steps { has_room(&self.socket) } else { Ok(()) };
             // What clears the readiness must run inside, or a wake-up could be lost.
@@ -222,8 +265,10 @@ impl AsyncWrite for Shared {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_due(cx, this.take()))?;
         let some = |max| buf.get(..max).unwrap_or(buf);
-        self.get_mut().write(cx, |socket, max| socket.try_write(some(max)))
+        this.write(cx, |socket, max| socket.try_write(some(max)))
     }
 
     fn poll_write_vectored(
@@ -231,9 +276,11 @@ impl AsyncWrite for Shared {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_due(cx, this.take()))?;
         let whole = bufs.iter().map(|buf| buf.len()).sum::<usize>();
         let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
-        self.get_mut().write(cx, |socket, max| match first.get(..max) {
+        this.write(cx, |socket, max| match first.get(..max) {
             _ if whole <= max => socket.try_write_vectored(bufs),
             some => socket.try_write(some.unwrap_or(first)),
         })
@@ -243,13 +290,22 @@ impl AsyncWrite for Shared {
         true
     }
 
-    /// A socket has no buffer of ours.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Hyper flushes when its own buffer is empty, and a socket has none of ours: this is where the
+    /// fan-out may go on. Not on a socket that is filled in small steps.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let Some(handover) = this.handover.clone() else { return Poll::Ready(Ok(())) };
+        ready!(this.poll_due(cx, handover.due()))?;
+        if !this.goes_in_steps() {
+            handover.sit(cx);
+        }
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.socket).shutdown(std::net::Shutdown::Write))
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_due(cx, this.take()))?;
+        Poll::Ready(SockRef::from(&*this.socket).shutdown(std::net::Shutdown::Write))
     }
 }
 

@@ -30,11 +30,12 @@ const CRATES: [(&str, &[&str]); 6] = [
 ];
 
 /// The distributor's modules from top to bottom: each may use those of lower layers only.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["lib", "main"],
     &["serve"],
     &["doors", "http"],
     &["auth", "stall", "tls"],
+    &["fanout"],
     &["hub"],
     &["upstream"],
     &["fabric", "lease", "store"],

@@ -37,7 +37,9 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::{body::Body, web::Feed, wire::Line};
-use crate::{auth::Guard, config::BoundsConfig, hub::Hub, limits, metrics::Metrics};
+use crate::{
+    auth::Guard, config::BoundsConfig, fanout::Fanout, hub::Hub, limits, metrics::Metrics,
+};
 
 pub(crate) use session::session;
 
@@ -49,6 +51,7 @@ pub(crate) struct Site {
     hub: Hub,
     guard: Guard,
     metrics: Metrics,
+    fanout: Arc<Fanout>,
     bounds: BoundsConfig,
     /// Room for chunks that are checked before they are kept, in KiB.
     checked: Arc<Semaphore>,
@@ -60,6 +63,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
+    /// To be called in the runtime that serves.
     pub(crate) fn new(
         hub: Hub,
         guard: Guard,
@@ -70,7 +74,8 @@ impl Site {
         let checked = Arc::new(Semaphore::new(kib(bounds.checked_bytes_max)));
         let (feed, requests) = (Feed::new(Instant::now()), AtomicU64::new(0));
         let watchers = Arc::new(Semaphore::new(limits::WATCHERS_MAX));
-        Self { hub, guard, metrics, bounds, checked, feed, watchers, shutdown, requests }
+        let fanout = Arc::new(Fanout::new(metrics.clone()));
+        Self { hub, guard, metrics, fanout, bounds, checked, feed, watchers, shutdown, requests }
     }
 
     /// A number that no other request has.

@@ -30,6 +30,7 @@ use super::{
     reply::{self, Refusal},
 };
 use crate::{
+    fanout::{Framing, HandOver},
     hub::{Follower, Read, ReadError, Skip, Stream},
     join::Join,
     limits,
@@ -51,7 +52,10 @@ pub(super) async fn deliver(
         None => {
             let gap_wait = Some(asked.site.bounds.gap_wait);
             let mut way = InOrder::new(follower, from, delivery.behind, gap_wait);
-            way.header = header.clone();
+            (way.header, way.edge) = (header.clone(), Edge::of(asked));
+            if delivery.behind != Behind::Lag {
+                asked.line.newest_first();
+            }
             Body::open(frames(way))
         }
     });
@@ -98,8 +102,11 @@ async fn begin(asked: &Asked, stream: &Arc<Stream>, from: From) -> Result<Join, 
 }
 
 /// Everything from `from` on, waiting at holes for as long as it takes (RFC 8673).
-pub(super) fn in_order(follower: Follower, from: u64) -> Frames {
-    frames(InOrder::new(follower, from, Behind::Lag, None))
+pub(super) fn in_order(asked: &Asked, stream: &Arc<Stream>, from: u64) -> Frames {
+    let follower = asked.site.hub.follow(stream);
+    let mut way = InOrder::new(follower, from, Behind::Lag, None);
+    way.edge = Edge::of(asked);
+    frames(way)
 }
 
 fn frames(delivery: InOrder) -> Frames {
@@ -123,15 +130,34 @@ struct InOrder {
     hole: Option<Instant>,
     /// Has it been in memory once? Who begins far back is late, not slow.
     caught_up: bool,
+    /// How the socket is handed over at the live edge.
+    edge: Option<Edge>,
+}
+
+/// A reply whose next bytes need not come through hyper: how they look on the wire, and who writes them.
+struct Edge {
+    handover: Arc<HandOver>,
+    framing: Framing,
+}
+
+impl Edge {
+    /// For a body of unknown length, as hyper frames it.
+    fn of(asked: &Asked) -> Option<Self> {
+        let has_chunks = asked.head.version >= Version::HTTP_11;
+        let framing = if has_chunks { Framing::Chunked } else { Framing::Raw };
+        let handover = Arc::clone(asked.line.handover()?);
+        Some(Self { handover, framing })
+    }
 }
 
 impl InOrder {
     fn new(follower: Follower, at: u64, behind: Behind, gap_wait: Option<Duration>) -> Self {
         let (header, skip, hole) = (Bytes::new(), None, None);
-        Self { follower, header, at, behind, skip, gap_wait, hole, caught_up: false }
+        let (caught_up, edge) = (false, None);
+        Self { follower, header, at, behind, skip, gap_wait, hole, caught_up, edge }
     }
 
-    /// The next bytes; `None` at the stream's end. Cancel safe.
+    /// The next bytes; `None` at the stream's end. Not cancel safe: see [`HandOver::wait`].
     async fn next(&mut self) -> Result<Option<Bytes>, Cut> {
         if !self.header.is_empty() {
             let len = self.header.len().min(limits::FRAME_BYTES_MAX);
@@ -196,12 +222,19 @@ impl InOrder {
         }
     }
 
-    /// Wait at the live edge for a byte, or at a hole for it to be filled, for a while.
+    /// Wait at the live edge for a byte, which may be written meanwhile, or at a hole for it to be filled, for a while.
     async fn wait(&mut self) -> Result<(), Cut> {
         let at = self.at;
         let is_hole = at < self.follower.stream().end();
         if is_hole {
             self.follower.stream().want(at);
+        } else if let (Some(edge), None) = (&self.edge, self.skip)
+            // Who waits for an origin to come back is told when to give up.
+            && !self.follower.stream().is_abandoned()
+        {
+            self.hole = None;
+            self.at = edge.handover.wait(&mut self.follower, at, edge.framing).await;
+            return Ok(());
         }
         let Some(waited) = self.gap_wait.filter(|_| is_hole) else {
             self.hole = None;

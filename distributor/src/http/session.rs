@@ -21,6 +21,7 @@ use super::{
     wire::{Line, Wire},
 };
 use crate::{
+    fanout::HandOver,
     limits,
     stall::{Shared, Stalling},
 };
@@ -36,10 +37,11 @@ enum Event {
 /// Serve one socket until its peer leaves, or until the distributor stops and the reply at hand.
 pub(crate) async fn session(socket: TcpStream, site: Arc<Site>) {
     let socket = Arc::new(socket);
-    let line = Arc::new(Line::default());
+    let handover = Arc::new(HandOver::new(&site.fanout, &socket));
+    let line = Arc::new(Line::new(Arc::clone(&handover)));
     let service = service_fn(|request| answer(Arc::clone(&site), Arc::clone(&line), request));
     let connection =
-        builder(site.bounds.idle).serve_connection(wire(&socket, &site, &line), service);
+        builder(site.bounds.idle).serve_connection(wire(&socket, handover, &site, &line), service);
     tokio::pin!(connection);
 
     let stop = async {
@@ -85,9 +87,10 @@ pub(crate) async fn session(socket: TcpStream, site: Arc<Site>) {
 type Io = TokioIo<Wire<Stalling<Shared>>>;
 
 /// The wire below hyper.
-fn wire(socket: &Arc<TcpStream>, site: &Site, line: &Arc<Line>) -> Io {
-    let metrics = &site.metrics;
-    let shared = Shared::new(Arc::clone(socket), metrics.received.clone(), metrics.sent.clone());
+fn wire(socket: &Arc<TcpStream>, handover: Arc<HandOver>, site: &Site, line: &Arc<Line>) -> Io {
+    let (socket, metrics) = (Arc::clone(socket), &site.metrics);
+    let shared = Shared::new(socket, metrics.received.clone(), metrics.sent.clone());
+    let shared = shared.lent_by(handover);
     let stalling = Stalling::new(shared, site.bounds.write_deadline, metrics.stalled.clone());
     TokioIo::new(Wire::new(stalling, Arc::clone(line), reply::unparsed))
 }

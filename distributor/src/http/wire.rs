@@ -24,6 +24,8 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::fanout::HandOver;
+
 /// What the session, its requests and its wire know of each other. All of it is touched by one
 /// task at a time: the atomics are for the compiler, their order does not matter.
 #[derive(Debug, Default)]
@@ -40,6 +42,8 @@ pub(super) struct Line {
     ends_with_connection: AtomicBool,
     /// The distributor is stopping: open-ended replies are cut.
     stops: AtomicBool,
+    /// Who writes to the socket.
+    handover: Option<Arc<HandOver>>,
 }
 
 /// Marks a request as being served until dropped, which its reply's body does.
@@ -47,6 +51,22 @@ pub(super) struct Line {
 pub(super) struct Exchange(Arc<Line>);
 
 impl Line {
+    pub(super) fn new(handover: Arc<HandOver>) -> Self {
+        Self { handover: Some(handover), ..Self::default() }
+    }
+
+    /// By what a reply at the live edge gives up the socket for a while.
+    pub(super) fn handover(&self) -> Option<&Arc<HandOver>> {
+        self.handover.as_ref()
+    }
+
+    /// The reply at hand may leave older bytes out for newer ones: little of it is to wait in the kernel.
+    pub(super) fn newest_first(&self) {
+        if let Some(handover) = &self.handover {
+            handover.newest_first();
+        }
+    }
+
     /// A request begins: which one it is, and whether its head had two framings.
     pub(super) fn begin(self: &Arc<Self>) -> (Exchange, u64, bool) {
         let number = self.begun.fetch_add(1, Relaxed) + 1;
@@ -93,6 +113,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        if let Some(handover) = self.0.handover() {
+            handover.withdraw();
+        }
         self.0.ended.fetch_add(1, Relaxed);
     }
 }

@@ -17,6 +17,7 @@ use super::{
     disk_thread::Op,
     holdings::Look,
     limits::DISK_READ_BYTES_MAX,
+    news::ServeEdge,
     place::{DiskReadError, DiskReader, Place},
     stream::Stream,
 };
@@ -47,6 +48,17 @@ pub(crate) enum Read {
     End,
 }
 
+/// What a look ahead has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// Bytes that are in memory, the first of them since `received`.
+    Bytes { received: Stamp },
+    /// The live edge: the next byte has not come yet.
+    Edge,
+    /// Something else: the end, a hole, bytes on the disk, or nothing any more.
+    Elsewhere,
+}
+
 /// Why a reader cannot go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,7 +85,7 @@ impl Follower {
 
     /// A follower that does not count as a consumer.
     pub(crate) fn peek(stream: &Arc<Stream>) -> Self {
-        let changed = stream.changed.subscribe();
+        let changed = stream.news.subscribe();
         Self {
             stream: Arc::clone(stream),
             changed,
@@ -216,6 +228,40 @@ impl Stream {
     /// Has no origin been there for as long as consumers linger?
     pub(crate) fn is_abandoned(&self) -> bool {
         self.alone_since().is_some_and(|left| left.elapsed() >= self.shared.config.linger)
+    }
+
+    /// Is `at` where the stream ends for now, and goes on as soon as its origin does?
+    pub(crate) fn is_edge(&self, at: u64) -> bool {
+        let is_edge = self.with_readable(|readable, total| total.is_none() && readable.end() <= at);
+        is_edge && !self.is_deleted() && !self.is_abandoned()
+    }
+
+    /// Copy what is in memory from `at` on, at most `max` bytes of it, behind what `into` has. Waits for
+    /// nothing.
+    pub(crate) fn ahead(&self, at: u64, max: usize, into: &mut Vec<u8>) -> Ahead {
+        // First, so that what comes between the two looks is found.
+        if self.is_edge(at) {
+            return Ahead::Edge;
+        }
+        let (begun, mut next, mut first) = (into.len(), at, None);
+        while let Some(left) = max.checked_sub(into.len() - begun).filter(|left| *left > 0) {
+            let Look::Ring(bytes, times) = self.look(next) else { break };
+            into.extend_from_slice(bytes.get(..left).unwrap_or(&bytes));
+            next = at + (into.len() - begun) as u64;
+            first.get_or_insert(times.received);
+        }
+        first.map_or(Ahead::Elsewhere, |received| Ahead::Bytes { received })
+    }
+
+    /// From now on call this when the stream changes, before anybody is woken.
+    pub(crate) fn serve_edge_by(&self, edge: Option<ServeEdge>) {
+        self.news.serve_edge_by(edge);
+    }
+
+    /// Bytes that came at `received` were handed to the sockets of so many consumers.
+    pub(crate) fn count_ages(&self, received: Stamp, consumers: u64) {
+        let age = self.shared.now().since(received);
+        (0..consumers).for_each(|_| self.shared.ingest_to_send.note(age));
     }
 }
 

@@ -21,6 +21,7 @@ mod journal;
 mod lease;
 mod limits;
 mod manifest;
+mod news;
 mod place;
 mod publisher;
 mod pulled;
@@ -61,7 +62,7 @@ use crate::{config::StoreConfig, metrics::Ages};
 
 pub use self::folder::OpenError;
 pub(crate) use self::{
-    follower::{Follower, Read, ReadError},
+    follower::{Ahead, Follower, Read, ReadError},
     holdings::WriteError,
     joins::{Landing, Skip},
     lease::OriginKey,

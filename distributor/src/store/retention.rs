@@ -34,7 +34,7 @@ impl Store {
             }
             if stream.is_abandoned() {
                 // Who waits looks again, and sees that it was in vain.
-                stream.changed.send_replace(());
+                stream.news.tell();
             }
             if !stream.is_live() {
                 let stream = Arc::clone(stream);

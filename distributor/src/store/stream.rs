@@ -31,6 +31,7 @@ use super::{
     limits::RING_COST_MIN,
     lock,
     manifest::Manifest,
+    news::News,
     place::Place,
     pulled::Pulled,
     recovery::Recovered,
@@ -50,7 +51,7 @@ pub(crate) struct Stream {
     pub(super) pulled: Pulled,
     pub(super) shared: Arc<Shared>,
     state: Mutex<State>,
-    pub(super) changed: watch::Sender<()>,
+    pub(super) news: News,
     /// Is what the disk holds known? Nobody sees the stream before.
     ready: watch::Sender<bool>,
     pub(super) files: Option<Files>,
@@ -93,7 +94,7 @@ impl Stream {
             files: place.map(|place| Files::new(place, manifest.clone(), durable)),
             shared,
             state: Mutex::new(state),
-            changed: watch::Sender::new(()),
+            news: News::new(),
             joins: Joins::new(memory),
             is_on_disk: AtomicBool::new(false),
             ready: watch::Sender::new(false),
@@ -274,7 +275,7 @@ impl Stream {
             pieces
         };
         if !pieces.is_empty() {
-            self.changed.send_replace(());
+            self.news.tell();
         }
         Ok(pieces)
     }
@@ -302,7 +303,7 @@ impl Stream {
             }
             state.bytes.total = Some(total);
         }
-        self.changed.send_replace(());
+        self.news.tell();
         Ok(true)
     }
 
@@ -313,7 +314,7 @@ impl Stream {
         drop(state);
         // Followers know of what is in the ring; only who waits for the disk must hear of it.
         if wake {
-            self.changed.send_replace(());
+            self.news.tell();
         }
     }
 
@@ -333,7 +334,7 @@ impl Stream {
             return false;
         }
         drop(state);
-        self.changed.send_replace(());
+        self.news.tell();
         true
     }
 
@@ -345,7 +346,7 @@ impl Stream {
         }
         state.bytes.forget_below(from);
         drop(state);
-        self.changed.send_replace(());
+        self.news.tell();
         true
     }
 
@@ -388,6 +389,6 @@ impl Stream {
         state.lease.revoke();
         state.bytes.ring.clear();
         drop(state);
-        self.changed.send_replace(());
+        self.news.tell();
     }
 }

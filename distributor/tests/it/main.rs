@@ -8,6 +8,7 @@ mod access;
 mod bad_input;
 mod curl;
 mod doors;
+mod edge;
 mod faults;
 mod headers;
 mod hygiene;

@@ -53,6 +53,7 @@ pub(super) async fn deliver(
     check(stream, &have)?;
     let delivery = &placed(asked, stream, delivery).await?;
     let mut response = if fields::accepts(&asked.head.headers, "multipart/byteranges") {
+        asked.line.newest_first();
         continuous::deliver(asked, stream, have, delivery)
     } else {
         one_part(asked, stream, &have, delivery).await?

@@ -189,7 +189,7 @@ fn frames_of(follower: Follower, steps: VecDeque<Step>) -> Frames {
 }
 
 fn follow(asked: &Asked, stream: &Arc<Stream>, from: u64, last: &str) -> Response {
-    let frames = plain::in_order(asked.site.hub.follow(stream), from);
+    let frames = plain::in_order(asked, stream, from);
     let mut response = reply::partial(Body::open(frames));
     let headers = response.headers_mut();
     headers::describe(headers, stream);

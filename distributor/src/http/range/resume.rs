@@ -53,7 +53,7 @@ pub(in crate::http) fn deliver(
     if from > length.saturating_add(RESUME_AHEAD_BYTES_MAX) || from < stream.retained_from() {
         return Err(RangeRefused::beyond(length).into());
     }
-    let body = Body::open(plain::in_order(asked.site.hub.follow(stream), from));
+    let body = Body::open(plain::in_order(asked, stream, from));
     let mut response = reply::partial(body);
     let headers = response.headers_mut();
     headers::describe(headers, stream);

@@ -1,0 +1,317 @@
+//! Who sits at the live edge of one stream, and the walkers who serve them.
+//!
+//! A shard's lock is held for a few writes at a time, and whoever wants to leave waits for no more than
+//! that. It is what orders a walker's writes and the session's: a socket is written to under the lock
+//! while its seat is there, and by its session alone once it is not.
+
+use std::{
+    iter,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex},
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use freshet_protocol::Stamp;
+use slab::Slab;
+use tokio::{
+    net::TcpStream,
+    sync::{
+        Notify,
+        oneshot::{self, error::TryRecvError},
+    },
+    task::{AbortHandle, yield_now},
+};
+
+use super::{
+    Fanout,
+    frame::{Frame, Framing},
+    lock,
+};
+use crate::{
+    hub::{Ahead, Stream},
+    limits::{WALK_SEATS_MAX, WALK_SEATS_MIN},
+    metrics::Counted,
+};
+
+/// Those who sit at the live edge of one stream.
+#[derive(Debug)]
+pub(super) struct Crowd {
+    fanout: Arc<Fanout>,
+    stream: Arc<Stream>,
+    first: Arc<Shard>,
+    /// One for each further thread of the runtime.
+    others: Vec<Arc<Shard>>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    seats: Mutex<Seats>,
+    /// The stream has moved, and the walker is to serve.
+    moved: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Seats {
+    taken: Slab<Taken>,
+    /// Who walks here, while any seat is taken.
+    walker: Option<AbortHandle>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    socket: Arc<TcpStream>,
+    framing: Framing,
+    /// Everything before has been written, whole.
+    at: u64,
+    /// Dropped or used under the shard's lock, when the seat is given up.
+    back: oneshot::Sender<Left>,
+    _counted: Counted,
+}
+
+/// How somebody left.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// Where the session goes on in the stream.
+    pub(super) at: u64,
+    /// What of a frame was not written: it goes first.
+    pub(super) rest: Bytes,
+    /// The socket took no more.
+    pub(super) was_full: bool,
+}
+
+/// A seat that is taken, as its session sees it. Leaves when dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    crowd: Arc<Crowd>,
+    shard: Arc<Shard>,
+    key: usize,
+    back: oneshot::Receiver<Left>,
+}
+
+impl Crowd {
+    pub(super) fn new(fanout: &Arc<Fanout>, stream: &Arc<Stream>, threads: usize) -> Self {
+        let others = (1..threads).map(|_| Arc::default()).collect();
+        let (fanout, stream) = (Arc::clone(fanout), Arc::clone(stream));
+        Self { fanout, stream, first: Arc::default(), others }
+    }
+
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.shards().all(|shard| shard.load() == 0)
+    }
+
+    fn shards(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The shard for somebody who comes. A handful are in the first one, and are served by whoever
+    /// brings the bytes: to wake a walker takes longer than to write to them.
+    fn emptiest(&self) -> &Arc<Shard> {
+        if self.first.load() < WALK_SEATS_MIN {
+            return &self.first;
+        }
+        self.shards().min_by_key(|shard| shard.load()).unwrap_or(&self.first)
+    }
+
+    pub(super) fn sit(self: &Arc<Self>, socket: Arc<TcpStream>, at: u64, framing: Framing) -> Seat {
+        let (sender, back) = oneshot::channel();
+        let taken = Taken { socket, framing, at, back: sender, _counted: self.fanout.count() };
+        let shard = Arc::clone(self.emptiest());
+        let key = {
+            let mut seats = lock(&shard.seats);
+            let spawn = || self.fanout.spawn(walk(Arc::clone(self), Arc::clone(&shard)));
+            seats.walker.get_or_insert_with(spawn);
+            seats.taken.insert(taken)
+        };
+        // What came before that was announced to nobody who sits here.
+        if !self.stream.is_edge(at) {
+            shard.tell();
+        }
+        Seat { crowd: Arc::clone(self), shard, key, back }
+    }
+
+    /// The stream has changed: serve a handful here and now, where more than that have it done.
+    pub(super) fn tell(&self) {
+        let few = self.first.load() <= WALK_SEATS_MIN;
+        if few && !self.serve(&self.first, 0, &mut Frame::new()).more {
+            self.others.iter().for_each(|shard| shard.tell());
+        } else {
+            self.shards().for_each(|shard| shard.tell());
+        }
+    }
+
+    /// Write one frame to those in a shard who are behind, to a few at a time.
+    fn serve(&self, shard: &Shard, from: usize, frame: &mut Frame) -> Batch {
+        let batch = Batch::serve(&mut lock(&shard.seats), from, &self.stream, frame);
+        self.fanout.sent().inc_by(batch.bytes);
+        if let Some(received) = batch.received {
+            self.stream.count_ages(received, batch.writes);
+        }
+        if batch.someone_left {
+            self.fanout.clear(self.stream.id());
+        }
+        batch
+    }
+
+    /// Write one frame to everybody in a shard who is behind; is there more to be had by now?
+    async fn round(&self, shard: &Shard, frame: &mut Frame) -> bool {
+        frame.forget();
+        let (mut more, mut from) = (false, Some(0));
+        while let Some(key) = from {
+            let batch = self.serve(shard, key, frame);
+            (more, from) = (more | batch.more, batch.next);
+            if from.is_some() {
+                yield_now().await;
+            }
+        }
+        more
+    }
+}
+
+/// Serve a shard, until that is aborted because nobody sits there any more.
+async fn walk(crowd: Arc<Crowd>, shard: Arc<Shard>) {
+    let mut frame = Frame::new();
+    loop {
+        let there_is_more = crowd.round(&shard, &mut frame).await;
+        let mut told = pin!(shard.moved.notified());
+        if there_is_more || told.as_mut().enable() {
+            yield_now().await;
+        } else {
+            told.await;
+        }
+    }
+}
+
+/// A few writes under one lock.
+#[derive(Debug, Default)]
+struct Batch {
+    /// Seats that were written to, bytes that were, and since when the last of them were here.
+    writes: u64,
+    bytes: u64,
+    received: Option<Stamp>,
+    /// There was more to be had than one frame.
+    more: bool,
+    someone_left: bool,
+    /// Where to go on, if there are more seats.
+    next: Option<usize>,
+}
+
+impl Batch {
+    /// Serve the seats from `from` on.
+    fn serve(seats: &mut Seats, from: usize, stream: &Stream, frame: &mut Frame) -> Self {
+        let (mut batch, mut looks) = (Self::default(), 0);
+        for key in from..seats.taken.capacity() {
+            let Some(taken) = seats.taken.get_mut(key) else { continue };
+            if looks == WALK_SEATS_MAX {
+                batch.next = Some(key);
+                break;
+            }
+            looks += 1;
+            let (written, left) = taken.serve(stream, frame);
+            batch.bytes += written as u64;
+            if written > 0 {
+                batch.writes += 1;
+                batch.received = frame.received();
+            }
+            batch.more |= frame.is_full;
+            if let Some(left) = left {
+                batch.someone_left = true;
+                seats.give_back(key, left);
+            }
+        }
+        batch
+    }
+}
+
+impl Taken {
+    /// Write the frame that is next here; how many bytes of it, and what is left to the session where
+    /// it has to go on.
+    fn serve(&mut self, stream: &Stream, frame: &mut Frame) -> (usize, Option<Left>) {
+        let nothing = Bytes::new();
+        match frame.find(stream, self.at) {
+            Ahead::Edge => return (0, None),
+            Ahead::Elsewhere => {
+                return (0, Some(Left { at: self.at, rest: nothing, was_full: false }));
+            }
+            Ahead::Bytes { .. } => {}
+        }
+        let bytes = frame.bytes(self.framing);
+        // Why nothing could be written, the session finds out: it tries again.
+        let written = self.socket.try_write(bytes).unwrap_or(0);
+        if written == bytes.len() {
+            self.at = frame.end();
+            return (written, None);
+        }
+        let (at, rest) = match written {
+            0 => (self.at, nothing),
+            _ => (frame.end(), Bytes::copy_from_slice(bytes.get(written..).unwrap_or_default())),
+        };
+        (written, Some(Left { at, rest, was_full: true }))
+    }
+}
+
+impl Seats {
+    fn give_back(&mut self, key: usize, left: Left) {
+        if let Some(taken) = self.remove(key) {
+            // Nobody is there to be told where its session has just ended.
+            let _ = taken.back.send(left);
+        }
+    }
+
+    /// Remove a seat, and with the last one the walker, who is in an await or about to be in one.
+    fn remove(&mut self, key: usize) -> Option<Taken> {
+        let taken = self.taken.try_remove(key);
+        if self.taken.is_empty()
+            && let Some(walker) = self.walker.take()
+        {
+            walker.abort();
+        }
+        taken
+    }
+}
+
+impl Shard {
+    fn load(&self) -> usize {
+        lock(&self.seats).taken.len()
+    }
+
+    /// Have it be served. One that has no walker is empty, and whoever comes there looks for himself.
+    fn tell(&self) {
+        self.moved.notify_one();
+    }
+}
+
+impl Seat {
+    /// Wait until the session has to go on by itself.
+    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<Left> {
+        match ready!(Pin::new(&mut self.back).poll(cx)) {
+            Ok(left) => Poll::Ready(left),
+            // Nobody gives a seat up without a word.
+            Err(_) => Poll::Pending,
+        }
+    }
+
+    /// Leave now: from here on nobody else writes to the socket. `None` where that was told before.
+    pub(super) fn leave(&mut self) -> Option<Left> {
+        let taken = {
+            let mut seats = lock(&self.shard.seats);
+            match self.back.try_recv() {
+                Ok(left) => return Some(left),
+                Err(TryRecvError::Closed) => return None,
+                Err(TryRecvError::Empty) => seats.remove(self.key),
+            }
+        };
+        self.crowd.fanout.clear(self.crowd.stream.id());
+        taken.map(|taken| Left { at: taken.at, rest: Bytes::new(), was_full: false })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

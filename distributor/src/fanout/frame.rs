@@ -1,0 +1,137 @@
+//! The bytes that are next at one place of a stream, framed once for all who are there.
+
+use std::io::Write;
+
+use freshet_protocol::Stamp;
+
+use crate::{
+    hub::{Ahead, Stream},
+    limits::FRAME_BYTES_MAX,
+};
+
+/// How a reply's body is told apart from what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// By chunks (RFC 9112, section 7.1).
+    Chunked,
+    /// By the end of the connection.
+    Raw,
+}
+
+/// Room for the head of a chunk: 8 digits and CRLF.
+const HEAD_BYTES: usize = 10;
+
+const CRLF: &[u8; 2] = b"\r\n";
+
+/// ```text
+///   ......1000 CRLF  bytes of the stream  CRLF
+///         └── begin
+///                    └────── raw ──────┘
+///         └──────────── chunked ────────────┘
+/// ```
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// Where in the stream it was looked for.
+    at: Option<u64>,
+    ahead: Ahead,
+    /// There may be more behind it.
+    pub(super) is_full: bool,
+    buffer: Vec<u8>,
+    begin: usize,
+}
+
+impl Frame {
+    pub(super) const fn new() -> Self {
+        Self { at: None, ahead: Ahead::Edge, is_full: false, buffer: Vec::new(), begin: HEAD_BYTES }
+    }
+
+    /// Look for the bytes at `at`, unless that was the last place that was looked at.
+    pub(super) fn find(&mut self, stream: &Stream, at: u64) -> Ahead {
+        if self.at != Some(at) {
+            self.buffer.clear();
+            self.buffer.resize(HEAD_BYTES, 0);
+            self.ahead = stream.ahead(at, FRAME_BYTES_MAX, &mut self.buffer);
+            self.at = Some(at);
+            self.frame();
+        }
+        self.ahead
+    }
+
+    /// Forget what was found: more may have come.
+    pub(super) fn forget(&mut self) {
+        self.at = None;
+    }
+
+    /// Put the head before the bytes, and CRLF behind them.
+    fn frame(&mut self) {
+        let length = self.buffer.len() - HEAD_BYTES;
+        self.is_full = length >= FRAME_BYTES_MAX;
+        let mut head = [0; HEAD_BYTES];
+        let mut room = head.as_mut_slice();
+        // There is room for any length that a frame has.
+        let _ = write!(room, "{length:x}\r\n");
+        self.begin = room.len();
+        let head = head.get(..HEAD_BYTES - self.begin).unwrap_or_default();
+        if let Some(place) = self.buffer.get_mut(self.begin..HEAD_BYTES) {
+            place.copy_from_slice(head);
+        }
+        self.buffer.extend_from_slice(CRLF);
+    }
+
+    /// Since when its first byte is here.
+    pub(super) fn received(&self) -> Option<Stamp> {
+        match self.ahead {
+            Ahead::Bytes { received } => Some(received),
+            Ahead::Edge | Ahead::Elsewhere => None,
+        }
+    }
+
+    /// One past its last byte in the stream.
+    pub(super) fn end(&self) -> u64 {
+        let bytes = self.buffer.len().saturating_sub(HEAD_BYTES + CRLF.len());
+        self.at.unwrap_or(0) + bytes as u64
+    }
+
+    /// What goes over the wire.
+    pub(super) fn bytes(&self, framing: Framing) -> &[u8] {
+        let end = self.buffer.len().saturating_sub(CRLF.len());
+        let bytes = match framing {
+            Framing::Chunked => self.buffer.get(self.begin..),
+            Framing::Raw => self.buffer.get(HEAD_BYTES..end),
+        };
+        bytes.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame of `bytes` that were found at 100.
+    fn frame(bytes: &[u8]) -> Frame {
+        let mut frame = Frame::new();
+        frame.at = Some(100);
+        frame.buffer.resize(HEAD_BYTES, 0);
+        frame.buffer.extend_from_slice(bytes);
+        frame.frame();
+        frame
+    }
+
+    #[test]
+    fn a_frame_is_a_chunk_or_its_bytes_alone() {
+        let frame = frame(&[b'x'; 26]);
+        let all = [b"1a\r\n".as_slice(), &[b'x'; 26], b"\r\n"].concat();
+        assert_eq!(frame.bytes(Framing::Chunked), all);
+        assert_eq!(frame.bytes(Framing::Raw), [b'x'; 26]);
+        assert_eq!(frame.end(), 126);
+        assert!(!frame.is_full);
+    }
+
+    #[test]
+    fn the_head_of_the_largest_frame_has_room() {
+        let frame = frame(&vec![0; FRAME_BYTES_MAX]);
+        assert!(frame.bytes(Framing::Chunked).starts_with(b"10000\r\n\0"));
+        assert_eq!(frame.end(), 100 + FRAME_BYTES_MAX as u64);
+        assert!(frame.is_full);
+    }
+}
