@@ -20,7 +20,7 @@ use tokio::{
         Notify,
         oneshot::{self, error::TryRecvError},
     },
-    task::{AbortHandle, yield_now},
+    task::yield_now,
 };
 
 use super::{
@@ -54,8 +54,8 @@ struct Shard {
 #[derive(Debug, Default)]
 struct Seats {
     taken: Slab<Taken>,
-    /// Who walks here, while any seat is taken.
-    walker: Option<AbortHandle>,
+    /// Is there a walker? It ends when it finds that nobody sits here any more.
+    is_walked: bool,
 }
 
 #[derive(Debug)]
@@ -123,8 +123,9 @@ impl Crowd {
         let shard = Arc::clone(self.emptiest());
         let key = {
             let mut seats = lock(&shard.seats);
-            let spawn = || self.fanout.spawn(walk(Arc::clone(self), Arc::clone(&shard)));
-            seats.walker.get_or_insert_with(spawn);
+            if !std::mem::replace(&mut seats.is_walked, true) {
+                self.fanout.spawn(walk(Arc::clone(self), Arc::clone(&shard)));
+            }
             seats.taken.insert(taken)
         };
         // What came before that was announced to nobody who sits here.
@@ -152,6 +153,7 @@ impl Crowd {
             self.stream.count_ages(received, batch.writes);
         }
         if batch.someone_left {
+            shard.tell();
             self.fanout.clear(self.stream.id());
         }
         batch
@@ -172,11 +174,14 @@ impl Crowd {
     }
 }
 
-/// Serve a shard, until that is aborted because nobody sits there any more.
+/// Serve a shard, until nobody sits there any more.
 async fn walk(crowd: Arc<Crowd>, shard: Arc<Shard>) {
     let mut frame = Frame::new();
     loop {
         let there_is_more = crowd.round(&shard, &mut frame).await;
+        if shard.is_deserted() {
+            return;
+        }
         let mut told = pin!(shard.moved.notified());
         if there_is_more || told.as_mut().enable() {
             yield_now().await;
@@ -256,21 +261,10 @@ impl Taken {
 
 impl Seats {
     fn give_back(&mut self, key: usize, left: Left) {
-        if let Some(taken) = self.remove(key) {
+        if let Some(taken) = self.taken.try_remove(key) {
             // Nobody is there to be told where its session has just ended.
             let _ = taken.back.send(left);
         }
-    }
-
-    /// Remove a seat, and with the last one the walker, who is in an await or about to be in one.
-    fn remove(&mut self, key: usize) -> Option<Taken> {
-        let taken = self.taken.try_remove(key);
-        if self.taken.is_empty()
-            && let Some(walker) = self.walker.take()
-        {
-            walker.abort();
-        }
-        taken
     }
 }
 
@@ -279,7 +273,14 @@ impl Shard {
         lock(&self.seats).taken.len()
     }
 
-    /// Have it be served. One that has no walker is empty, and whoever comes there looks for himself.
+    /// Is it empty? Then the walker who asks ends, and whoever comes next has a new one.
+    fn is_deserted(&self) -> bool {
+        let mut seats = lock(&self.seats);
+        seats.is_walked = !seats.taken.is_empty();
+        !seats.is_walked
+    }
+
+    /// Have it be served, where it has a walker: one that has none is empty, and begins with a look.
     fn tell(&self) {
         self.moved.notify_one();
     }
@@ -302,9 +303,11 @@ impl Seat {
             match self.back.try_recv() {
                 Ok(left) => return Some(left),
                 Err(TryRecvError::Closed) => return None,
-                Err(TryRecvError::Empty) => seats.remove(self.key),
+                Err(TryRecvError::Empty) => seats.taken.try_remove(self.key),
             }
         };
+        // The walker may have to end.
+        self.shard.tell();
         self.crowd.fanout.clear(self.crowd.stream.id());
         taken.map(|taken| Left { at: taken.at, rest: Bytes::new(), was_full: false })
     }

@@ -29,11 +29,7 @@ use std::{
 };
 
 use prometheus_client::metrics::counter::Counter;
-use tokio::{
-    net::TcpStream,
-    runtime::Handle,
-    task::{AbortHandle, JoinSet},
-};
+use tokio::{net::TcpStream, runtime::Handle, task::JoinSet};
 
 use self::crowd::{Crowd, Seat};
 use crate::{
@@ -93,7 +89,7 @@ impl Fanout {
         }
     }
 
-    fn spawn(&self, walker: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    fn spawn(&self, walker: impl Future<Output = ()> + Send + 'static) {
         let mut walkers = lock(&self.walkers);
         // Those that have ended, so that they are not kept.
         while let Some(ended) = walkers.try_join_next() {
@@ -103,7 +99,7 @@ impl Fanout {
                 tracing::error!(%error, "walker panicked");
             }
         }
-        walkers.spawn(walker)
+        walkers.spawn(walker);
     }
 
     fn sent(&self) -> &Counter {
