@@ -25,7 +25,7 @@ use crate::{
 
 pub use crate::store::OpenError;
 pub(crate) use crate::store::{
-    Ahead, Follower, Landing, OriginKey, OutOfTime, Publisher, Read, ReadError, Skip, Stream,
+    Ahead, Edge, Follower, Landing, OriginKey, OutOfTime, Publisher, Read, ReadError, Skip, Stream,
     Timeline, WriteError,
 };
 pub(crate) use crate::upstream::{Asker, Hops, Unavailable};

@@ -7,7 +7,10 @@
 use std::{
     iter,
     pin::{Pin, pin},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -29,8 +32,8 @@ use super::{
     lock,
 };
 use crate::{
-    hub::{Ahead, Stream},
-    limits::{WALK_SEATS_MAX, WALK_SEATS_MIN},
+    hub::{Ahead, Edge, Stream},
+    limits::{FRAME_BYTES_MAX, WALK_SEATS_MAX, WALK_SEATS_MIN},
     metrics::Counted,
 };
 
@@ -49,6 +52,8 @@ struct Shard {
     seats: Mutex<Seats>,
     /// The stream has moved, and the walker is to serve.
     moved: Notify,
+    /// Everybody has, or had, everything before this place.
+    served: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -135,18 +140,8 @@ impl Crowd {
         Seat { crowd: Arc::clone(self), shard, key, back }
     }
 
-    /// The stream has changed: serve a handful here and now, where more than that have it done.
-    pub(super) fn tell(&self) {
-        let few = self.first.load() <= WALK_SEATS_MIN;
-        if few && !self.serve(&self.first, 0, &mut Frame::new()).more {
-            self.others.iter().for_each(|shard| shard.tell());
-        } else {
-            self.shards().for_each(|shard| shard.tell());
-        }
-    }
-
     /// Write one frame to those in a shard who are behind, to a few at a time.
-    fn serve(&self, shard: &Shard, from: usize, frame: &mut Frame) -> Batch {
+    fn write(&self, shard: &Shard, from: usize, frame: &mut Frame) -> Batch {
         let batch = Batch::serve(&mut lock(&shard.seats), from, &self.stream, frame);
         self.fanout.sent().inc_by(batch.bytes);
         if let Some(received) = batch.received {
@@ -164,7 +159,7 @@ impl Crowd {
         frame.forget();
         let (mut more, mut from) = (false, Some(0));
         while let Some(key) = from {
-            let batch = self.serve(shard, key, frame);
+            let batch = self.write(shard, key, frame);
             (more, from) = (more | batch.more, batch.next);
             if from.is_some() {
                 yield_now().await;
@@ -174,15 +169,40 @@ impl Crowd {
     }
 }
 
+impl Edge for Crowd {
+    /// Serve a handful here and now; where they are more, have it done.
+    fn serve(&self) {
+        let few = !self.is_crowded();
+        if few && !self.write(&self.first, 0, &mut Frame::new()).more {
+            self.others.iter().for_each(|shard| shard.tell());
+        } else {
+            self.shards().for_each(|shard| shard.tell());
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.first.load() > WALK_SEATS_MIN
+    }
+
+    fn is_behind(&self) -> bool {
+        let end = self.stream.end();
+        self.shards().any(|shard| shard.is_behind(end))
+    }
+}
+
 /// Serve a shard, until nobody sits there any more.
 async fn walk(crowd: Arc<Crowd>, shard: Arc<Shard>) {
     let mut frame = Frame::new();
     loop {
+        let end = crowd.stream.end();
         let there_is_more = crowd.round(&shard, &mut frame).await;
         if shard.is_deserted() {
             return;
         }
         let mut told = pin!(shard.moved.notified());
+        if !there_is_more {
+            shard.served.store(end, Relaxed);
+        }
         if there_is_more || told.as_mut().enable() {
             yield_now().await;
         } else {
@@ -271,6 +291,12 @@ impl Seats {
 impl Shard {
     fn load(&self) -> usize {
         lock(&self.seats).taken.len()
+    }
+
+    /// Has its walker much to do before it comes to the stream's `end`?
+    fn is_behind(&self, end: u64) -> bool {
+        let much = FRAME_BYTES_MAX as u64;
+        end.saturating_sub(self.served.load(Relaxed)) > much && self.load() > WALK_SEATS_MIN
     }
 
     /// Is it empty? Then the walker who asks ends, and whoever comes next has a new one.

@@ -33,7 +33,7 @@ use tokio::{net::TcpStream, runtime::Handle, task::JoinSet};
 
 use self::crowd::{Crowd, Seat};
 use crate::{
-    hub::Stream,
+    hub::{Edge, Stream},
     metrics::{Counted, Metrics},
 };
 
@@ -72,8 +72,7 @@ impl Fanout {
         let mut crowds = lock(&self.crowds);
         let crowd = crowds.entry(stream.id()).or_insert_with(|| {
             let crowd = Arc::new(Crowd::new(self, stream, self.threads));
-            let told = Arc::clone(&crowd);
-            stream.serve_edge_by(Some(Arc::new(move || told.tell())));
+            stream.serve_edge_by(Some(Arc::clone(&crowd) as Arc<dyn Edge>));
             crowd
         });
         crowd.sit(socket, at, framing)

@@ -17,7 +17,7 @@ use super::{
     disk_thread::Op,
     holdings::Look,
     limits::DISK_READ_BYTES_MAX,
-    news::ServeEdge,
+    news::Edge,
     place::{DiskReadError, DiskReader, Place},
     stream::Stream,
 };
@@ -253,8 +253,8 @@ impl Stream {
         first.map_or(Ahead::Elsewhere, |received| Ahead::Bytes { received })
     }
 
-    /// From now on call this when the stream changes, before anybody is woken.
-    pub(crate) fn serve_edge_by(&self, edge: Option<ServeEdge>) {
+    /// Who sits at the live edge from now on, and is served before anybody is woken.
+    pub(crate) fn serve_edge_by(&self, edge: Option<Arc<dyn Edge>>) {
         self.news.serve_edge_by(edge);
     }
 

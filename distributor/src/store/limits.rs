@@ -33,6 +33,9 @@ pub(crate) const SEGMENTS_OPEN_MAX: usize = 4;
 /// (4 MiB) and a reader's index of it, however small the writes were.
 pub(crate) const SEGMENT_RECORDS_MAX: usize = 64 << 10;
 
+/// How often a publisher gives way to those who serve the live edge before it goes on in any case.
+pub(crate) const PACE_YIELDS_MAX: usize = 1 << 10;
+
 /// Smallest segment that may be configured.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 

@@ -66,6 +66,7 @@ pub(crate) use self::{
     holdings::WriteError,
     joins::{Landing, Skip},
     lease::OriginKey,
+    news::Edge,
     publisher::Publisher,
     shared::Shared,
     stream::Stream,

@@ -8,17 +8,26 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::yield_now};
 
-use super::lock;
+use super::{limits::PACE_YIELDS_MAX, lock};
 
-/// Serves those at the live edge, or tells those who do: takes microseconds, and waits for nothing.
-pub(super) type ServeEdge = Arc<dyn Fn() + Send + Sync>;
+/// Those who sit at a stream's live edge. All of it takes microseconds, and waits for nothing.
+pub(crate) trait Edge: Send + Sync {
+    /// Write to them what has come, or tell those who do.
+    fn serve(&self);
+
+    /// Are they more than a handful, whom others serve?
+    fn is_crowded(&self) -> bool;
+
+    /// Are we, not they, too slow for what comes in?
+    fn is_behind(&self) -> bool;
+}
 
 /// Who is to know that a stream has changed.
 pub(super) struct News {
     changed: watch::Sender<()>,
-    edge: Mutex<Option<ServeEdge>>,
+    edge: Mutex<Option<Arc<dyn Edge>>>,
 }
 
 impl News {
@@ -34,13 +43,29 @@ impl News {
     /// Something has changed. Not to be called with any lock of the stream's held.
     pub(super) fn tell(&self) {
         let edge = lock(&self.edge).clone();
-        if let Some(serve) = edge {
-            serve();
+        if let Some(edge) = edge {
+            edge.serve();
         }
         self.changed.send_replace(());
     }
 
-    pub(super) fn serve_edge_by(&self, edge: Option<ServeEdge>) {
+    /// Let those who serve the edge have the processor: once, as they have been woken, and until they
+    /// lag behind no more. What is taken in faster than it can be sent leaves memory, and is read from
+    /// the disk by each consumer. One whose socket is full sits there no longer: nobody waits for a peer
+    /// here. To be called before bytes are taken in: afterwards, another origin could take over a request
+    /// that has not answered for them yet. Cancel safe.
+    pub(super) async fn pace(&self) {
+        let edge = lock(&self.edge).clone().filter(|edge| edge.is_crowded());
+        let Some(edge) = edge else { return };
+        for _ in 0..PACE_YIELDS_MAX {
+            yield_now().await;
+            if !edge.is_behind() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn serve_edge_by(&self, edge: Option<Arc<dyn Edge>>) {
         *lock(&self.edge) = edge;
     }
 }

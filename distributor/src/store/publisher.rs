@@ -136,6 +136,7 @@ impl Publisher {
             return Ok(());
         }
         self.shared().check_space()?;
+        self.stream.news.pace().await;
         let way = self.shared().way_to_disk(bytes.len()).await;
         let stream = Arc::clone(&self.stream);
         let now = (Instant::now(), stream.shared.now());
