@@ -41,7 +41,7 @@ pub fn versus(options: &versus::Options) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// See [`versus`].
+/// See [`versus()`].
 pub fn run(options: &run::Options) -> anyhow::Result<()> {
     measure(&options.entries()?, &options.common)
 }
@@ -50,7 +50,7 @@ pub fn run(options: &run::Options) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// See [`versus`].
+/// See [`versus()`].
 pub fn sweep(options: &run::SweepOptions) -> anyhow::Result<()> {
     measure(&options.entries()?, &options.common)
 }
