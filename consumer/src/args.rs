@@ -33,7 +33,7 @@ a later start then finds nothing to do. It may be deleted with the file, not wit
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER)]
 pub(crate) struct Args {
-    /// The stream: http://HOST:PORT/live/NAME; or a door: asp://, packets:// or lines://HOST[:PORT][/ID]
+    /// The stream: http://HOST:PORT/live/NAME; or a door: asp://HOST, packets://HOST:PORT or lines://HOST:PORT, and /ID for one stream
     #[arg(value_parser = place)]
     url: Place,
     /// Fill this file, or write the bytes in order to standard output (-)

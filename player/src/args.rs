@@ -27,7 +27,7 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER)]
 pub(crate) struct Args {
-    /// The stream: http://HOST:PORT/live/NAME; or at a door: asp://, packets:// or lines://HOST[:PORT]/ID
+    /// The stream: http://HOST:PORT/live/NAME; or at a door: asp://HOST/ID, packets://HOST:PORT/ID or lines://HOST:PORT/ID
     #[arg(value_parser = place)]
     url: Place,
     /// The program that shows it: mpv, vlc, ffplay, or a command
