@@ -13,7 +13,9 @@ use std::{
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::{goals::Goal, measure::Measured, scenario::Scenario, stats::Spread};
+use crate::{
+    breakdown::Breakdown, goals::Goal, measure::Measured, scenario::Scenario, stats::Spread,
+};
 
 /// The form of the file; another one is not read.
 const FORM: &str = "freshet-bench-1";
@@ -37,6 +39,9 @@ pub struct Document {
     /// What could not be measured, and why.
     #[serde(default)]
     pub failures: Vec<String>,
+    /// Where the time went, of scenarios that were taken apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breakdowns: Vec<Breakdown>,
     /// What the distributor must reach, as far as there are figures for it.
     #[serde(default)]
     pub goals: Vec<Goal>,
@@ -85,6 +90,7 @@ impl Document {
             scenarios: BTreeMap::new(),
             runs: Vec::new(),
             failures: Vec::new(),
+            breakdowns: Vec::new(),
             goals: Vec::new(),
         }
     }
@@ -138,6 +144,7 @@ impl Document {
         self.scenarios.extend(other.scenarios);
         self.versions.extend(other.versions);
         self.failures.extend(other.failures);
+        self.breakdowns.extend(other.breakdowns);
         self.command = format!("{}; {}", self.command, other.command);
     }
 

@@ -14,6 +14,7 @@
 //! says which one it is and when it was due.
 
 pub mod ages;
+pub mod breakdown;
 pub mod chunk;
 pub mod clock;
 pub mod compare;

@@ -83,6 +83,9 @@ pub const TAIL: Duration = Duration::from_millis(300);
 /// How often the memory of a process is looked at.
 pub const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
+/// Marks of a stream's way that one process keeps: 10 s of 1,000 consumers of a megabit, ten times over.
+pub const MARKS_MAX: usize = 4 << 20;
+
 /// Bytes between the demo's pattern and its origin: as many as a pipe holds.
 pub const DEMO_PIPE_BYTES: usize = 64 << 10;
 

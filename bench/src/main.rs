@@ -1,8 +1,10 @@
 //! The `bench` command: arguments, logging. Nothing else.
 
 use clap::Parser;
-use freshet_bench::{compare, crowd, demo, memory, model, report, roles, run, screen, versus};
-use tracing_subscriber::EnvFilter;
+use freshet_bench::{
+    breakdown::{self, marks::log},
+    compare, crowd, demo, memory, model, report, roles, run, screen, versus,
+};
 
 /// Runs the whole relay and measures it, on this machine.
 #[derive(Debug, Parser)]
@@ -20,6 +22,8 @@ enum Command {
     Sweep(run::SweepOptions),
     /// Are two distributors different, or is it the machine?
     Compare(compare::Options),
+    /// Where does a chunk's time go?
+    Breakdown(breakdown::Options),
     /// Figures as one page of HTML with plots
     Report(report::Options),
     /// How many distributors in how many tiers serve how many viewers?
@@ -36,15 +40,18 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match Command::parse() {
+    let command = Command::parse();
+    if !matches!(command, Command::Role(_)) {
+        log(None);
+    }
+    match command {
         Command::Demo(options) => screen::demo(&options),
         Command::Versus(options) => screen::versus(&options),
         Command::Run(options) => screen::run(&options),
         Command::List => screen::list(),
         Command::Sweep(options) => screen::sweep(&options),
         Command::Compare(options) => screen::compare(&options),
+        Command::Breakdown(options) => screen::breakdown(&options),
         Command::Report(options) => screen::report(&options),
         Command::Model(options) => screen::model(&options),
         Command::Memory(options) => screen::memory(&options),

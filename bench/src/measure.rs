@@ -13,11 +13,12 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    breakdown::{marks::Mark, stages::Told},
     clock::Moment,
     limits::{ROLE_ANSWER, SETTLE},
     load::{Load, Report},
     publish::{Fed, Feed},
-    relay::{Relay, Running},
+    relay::{self, Relay, Running},
     role::Role,
     roles::{Seen, Work},
     scenario::Scenario,
@@ -93,17 +94,37 @@ pub fn measure(relay: &Relay, scenario: &Scenario) -> anyhow::Result<Measured> {
         bail!("{} cannot do it: {}", relay.name(), scenario.question);
     }
     let running = relay.start(scenario)?;
-    let measured = through(&running, scenario).with_context(|| relay.name().to_owned())?;
+    let measured = through(&running, scenario, false).with_context(|| relay.name().to_owned())?;
     running.stop()?;
-    Ok(measured)
+    Ok(measured.0)
 }
 
-fn through(running: &Running, scenario: &Scenario) -> anyhow::Result<Measured> {
+/// Measure it through our distributor, and have all roles tell when each chunk was where.
+///
+/// # Errors
+///
+/// See [`measure`].
+pub fn trace(scenario: &Scenario) -> anyhow::Result<(Measured, Told)> {
+    let running = relay::traced(scenario)?;
+    let (mut measured, consumer) = through(&running, scenario, true)?;
+    let relay = read(&running.finish()?)?;
+    let sent = std::mem::take(&mut measured.fed.sent).into_iter().collect();
+    let arrivals = std::mem::take(&mut measured.seen.arrivals);
+    let chunk_bytes = scenario.chunk as u64;
+    Ok((measured, Told { chunk_bytes, sent, relay, consumer, arrivals }))
+}
+
+fn through(
+    running: &Running,
+    scenario: &Scenario,
+    is_traced: bool,
+) -> anyhow::Result<(Measured, Vec<Mark>)> {
     let feed = Feed {
         to: running.publish.clone(),
         streams: scenario.streams,
         chunk: scenario.chunk,
         rate: scenario.rate,
+        is_traced,
     };
     let load = Load {
         from: running.consume.clone(),
@@ -113,6 +134,7 @@ fn through(running: &Running, scenario: &Scenario) -> anyhow::Result<Measured> {
         slow_rate: scenario.rate / 8 / 2,
         delivery: scenario.delivery,
         threads: scenario.threads,
+        is_traced,
     };
     let (publisher, feed) = if scenario.peak {
         (None, Some(feed))
@@ -144,7 +166,7 @@ struct Actors<'a> {
 }
 
 impl Actors<'_> {
-    fn measure(mut self, scenario: &Scenario) -> anyhow::Result<Measured> {
+    fn measure(mut self, scenario: &Scenario) -> anyhow::Result<(Measured, Vec<Mark>)> {
         let from = Moment::now().after(SETTLE);
         let to = from.after(std::time::Duration::try_from_secs_f64(scenario.seconds)?);
         for role in self.publisher.iter_mut().chain([&mut self.consumers]) {
@@ -165,7 +187,7 @@ impl Actors<'_> {
             (Some(role), _) => read(&role.finish()?)?,
             (None, fed) => fed.context("nobody published")?,
         };
-        Ok(Measured {
+        let measured = Measured {
             seconds: scenario.seconds,
             relay,
             publisher,
@@ -173,7 +195,8 @@ impl Actors<'_> {
             chunks_due: fed.chunks * scenario.consumers as u64,
             seen: seen.report,
             fed,
-        })
+        };
+        Ok((measured, seen.marks))
     }
 
     /// Of the relay, the load and the publisher.

@@ -20,6 +20,7 @@ use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    breakdown::marks::{self, Mark, Recorder},
     clock::Moment,
     fanout, floor,
     limits::ROLE_END,
@@ -39,6 +40,9 @@ pub enum Task {
     Fanout,
     /// A distributor with these settings
     Distributor {
+        /// At the end, say all marks of the way of what was delivered
+        #[arg(long)]
+        traced: bool,
         /// As the `distributor` command takes them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         settings: Vec<OsString>,
@@ -74,6 +78,9 @@ pub struct Seen {
     pub report: Report,
     /// By the publisher.
     pub fed: Option<Fed>,
+    /// What native consumers have told of the way, where it is traced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
 }
 
 /// Be it, until standard input ends.
@@ -85,6 +92,7 @@ pub fn run(task: Task) -> anyhow::Result<()> {
     raise_open_files()?;
     match task {
         Task::Floor { threads } => {
+            marks::log(None);
             let listener = StdListener::bind("127.0.0.1:0")?;
             say(&listener.local_addr()?.to_string())?;
             thread::spawn(move || floor::serve(&listener, threads));
@@ -97,21 +105,29 @@ pub fn run(task: Task) -> anyhow::Result<()> {
             fanout::serve(listener, &until_input_ends()).await;
             Ok(())
         }),
-        Task::Distributor { settings } => Runtime::new()?.block_on(async {
-            let given = ["distributor", "--listen", "127.0.0.1:0"].map(OsString::from);
-            let config = Config::load(given.into_iter().chain(settings))?;
-            let distributor = Distributor::bind(config).await?;
-            say(&distributor.address().to_string())?;
-            distributor.run(until_input_ends()).await;
-            Ok(())
-        }),
+        Task::Distributor { traced, settings } => distributor(traced, settings),
         Task::Publish => publish(),
         Task::Load => load(),
         Task::Guard { log, command } => guard(&log, &command),
     }
 }
 
+fn distributor(traced: bool, settings: Vec<OsString>) -> anyhow::Result<()> {
+    let recorder = traced.then(Recorder::default);
+    marks::log(recorder.clone());
+    Runtime::new()?.block_on(async {
+        let given = ["distributor", "--listen", "127.0.0.1:0"].map(OsString::from);
+        let config = Config::load(given.into_iter().chain(settings))?;
+        let distributor = Distributor::bind(config).await?;
+        say(&distributor.address().to_string())?;
+        distributor.run(until_input_ends()).await;
+        anyhow::Ok(())
+    })?;
+    recorder.map_or(Ok(()), |recorder| say(&serde_json::to_string(&recorder.take())?))
+}
+
 fn publish() -> anyhow::Result<()> {
+    marks::log(None);
     let feed: Feed = serde_json::from_str(&order()?).context("no feed")?;
     let (window, _) = told_window();
     // Whoever started us may be gone; then the report has no reader either.
@@ -121,11 +137,14 @@ fn publish() -> anyhow::Result<()> {
 
 fn load() -> anyhow::Result<()> {
     let Work { load, feed } = serde_json::from_str(&order()?).context("no load")?;
+    let recorder = load.is_traced.then(Recorder::default);
+    marks::log(recorder.clone());
     let (window, told) = told_window();
     let joined = || say("joined").unwrap_or_default();
     let Some(feed) = feed else {
         let report = load.run(&window, None, joined)?;
-        return say_and_stay(&Seen { report, fed: None }, told);
+        let marks = recorder.map(|recorder| recorder.take()).unwrap_or_default();
+        return say_and_stay(&Seen { report, fed: None, marks }, told);
     };
     let (credit, (tell, ready)) = (Credit::new(load.threads), std::sync::mpsc::channel());
     let seen = thread::scope(|scope| {
@@ -139,7 +158,7 @@ fn load() -> anyhow::Result<()> {
         window.close();
         credit.release();
         match publishing.join() {
-            Ok(fed) => Ok(Seen { fed: Some(fed?), report: report? }),
+            Ok(fed) => Ok(Seen { fed: Some(fed?), report: report?, marks: Vec::new() }),
             Err(_) => bail!("the publisher panicked"),
         }
     })?;

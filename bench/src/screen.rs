@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    compare,
+    breakdown, compare,
     crowd::{joins, stalled},
     demo::{self, News},
     document::Document,
@@ -106,6 +106,20 @@ pub fn compare(options: &compare::Options) -> anyhow::Result<()> {
         compare::run(options, |news| progress.show(news))?
     };
     say(&text::comparison(&found))
+}
+
+/// `bench breakdown`.
+///
+/// # Errors
+///
+/// See [`breakdown::run`].
+pub fn breakdown(options: &breakdown::Options) -> anyhow::Result<()> {
+    let document = {
+        let progress = Progress::new();
+        breakdown::run(options, |news| progress.show(news))?
+    };
+    document.breakdowns.iter().try_for_each(|it| say(&text::breakdown(it, &document)))?;
+    options.common.write(&document)
 }
 
 /// `bench report`.

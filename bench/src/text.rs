@@ -6,6 +6,7 @@ use freshet_consumer::StreamUrl;
 
 use crate::{
     ages::{Ages, Latency},
+    breakdown::Breakdown,
     compare::Comparison,
     demo,
     document::{Document, Figure},
@@ -14,6 +15,7 @@ use crate::{
     measure::Measured,
     memory,
     model::{self, Measurements, Served},
+    scenario::Scenario,
 };
 
 /// What is told of each relay beside what it is compared by.
@@ -112,6 +114,27 @@ pub fn goals(goals: &[Goal]) -> String {
     }
     let missed = goals.iter().filter(|goal| !goal.is_met).count();
     let _ = writeln!(out, "\n{} of {} goals met", goals.len() - missed, goals.len());
+    out
+}
+
+/// Where the time of a scenario goes.
+#[must_use]
+pub fn breakdown(breakdown: &Breakdown, document: &Document) -> String {
+    let Breakdown { scenario, of } = breakdown;
+    let setting = document.scenarios.get(scenario).map(Scenario::in_short).unwrap_or_default();
+    let whole: f64 = of.stages.iter().map(|stage| stage.mean_us).sum();
+    let mut out = format!(
+        "\n{scenario}: {setting}\n\n{:<20} {:>9} {:>7} {:>9} {:>9}\n",
+        "microseconds", "mean", "share", "p50", "p99"
+    );
+    let mut row = |name: &str, mean: f64, ages: &Ages| {
+        let Latency { p50_us, p99_us, .. } = ages.latency();
+        let share = mean / whole * 100.0;
+        let _ = writeln!(out, "{name:<20} {mean:>9.1} {share:>6.1}% {p50_us:>9} {p99_us:>9}");
+    };
+    of.stages.iter().for_each(|stage| row(&stage.name, stage.mean_us, &stage.ages));
+    row("the whole way", whole, &of.whole);
+    let _ = writeln!(out, "{} deliveries, {} more not seen everywhere", of.seen, of.unseen);
     out
 }
 

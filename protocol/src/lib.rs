@@ -12,6 +12,7 @@
 pub mod doors;
 pub mod field;
 pub mod limits;
+pub mod way;
 
 mod card;
 mod catalogue;

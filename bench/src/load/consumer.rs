@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 
 use super::{Receiver, Reply, Report, Window};
 use crate::{
+    breakdown::stages::Arrival,
     chunk::{Checker, Tally},
     clock::Moment,
     limits::{ROLE_ANSWER, SLOW_ROOM_BYTES},
@@ -15,6 +16,8 @@ use crate::{
 pub(super) struct Consumer {
     number: usize,
     is_slow: bool,
+    /// Where it is traced: by what it is known to whom it asks.
+    port: Option<u16>,
     socket: TcpStream,
     reply: Reply,
     checker: Checker,
@@ -25,7 +28,12 @@ pub(super) struct Consumer {
 
 impl Consumer {
     /// Ask for the stream.
-    pub(super) fn open(from: &Target, number: usize, is_slow: bool) -> anyhow::Result<Self> {
+    pub(super) fn open(
+        from: &Target,
+        number: usize,
+        is_slow: bool,
+        is_traced: bool,
+    ) -> anyhow::Result<Self> {
         let mut socket =
             TcpStream::connect(from.address).with_context(|| format!("cannot reach {from}"))?;
         Receiver::prepare(&socket, is_slow.then_some(SLOW_ROOM_BYTES))?;
@@ -33,7 +41,8 @@ impl Consumer {
         socket.set_nonblocking(true)?;
         let reply = if from.scheme == Scheme::Tcp { Reply::bare() } else { Reply::default() };
         let (checker, heard) = (Checker::default(), Moment::now());
-        Ok(Self { number, is_slow, socket, reply, checker, heard, has_passed: false })
+        let port = if is_traced { Some(socket.local_addr()?.port()) } else { None };
+        Ok(Self { number, is_slow, port, socket, reply, checker, heard, has_passed: false })
     }
 
     pub(super) const fn socket(&self) -> &TcpStream {
@@ -88,13 +97,20 @@ impl Consumer {
             }
             return self.over();
         }
-        let (checker, has_passed) = (&mut self.checker, &mut self.has_passed);
+        let (checker, has_passed, port) = (&mut self.checker, &mut self.has_passed, self.port);
         self.reply.take(bytes, |body| {
             checker.take(body, |chunk| {
                 *has_passed |= window.is_behind(chunk.due);
                 if window.has(chunk.due) {
                     let at = chunk.due.since(window.from());
                     report.chunk(chunk.length, at, arrived.since(chunk.due));
+                    report.arrivals.extend(port.map(|port| Arrival {
+                        number: chunk.number,
+                        due: chunk.due.nanos(),
+                        received: Some(arrived.nanos()),
+                        played: Moment::now().nanos(),
+                        port,
+                    }));
                 }
             });
         })?;

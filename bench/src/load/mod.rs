@@ -62,6 +62,8 @@ pub struct Load {
     pub delivery: Delivery,
     /// In how many threads.
     pub threads: usize,
+    /// Is it to be told when each chunk came to whom?
+    pub is_traced: bool,
 }
 
 impl Load {
@@ -189,15 +191,16 @@ impl<'a> Worker<'a> {
             let each = self.load.consumers + self.load.slow;
             let from = self.load.from.stream(number / each, self.load.streams);
             let is_slow = self.is_slow(number);
-            let opened = Consumer::open(&from, number, is_slow).and_then(|consumer| {
-                // A slow one is read when it is its time, not when something is there.
-                if is_slow {
-                    return Ok(consumer);
-                }
-                let data = epoll::EventData::new_u64(slot as u64);
-                epoll::add(&self.epoll, consumer.socket(), data, EventFlags::IN)?;
-                Ok(consumer)
-            });
+            let opened =
+                Consumer::open(&from, number, is_slow, self.load.is_traced).and_then(|consumer| {
+                    // A slow one is read when it is its time, not when something is there.
+                    if is_slow {
+                        return Ok(consumer);
+                    }
+                    let data = epoll::EventData::new_u64(slot as u64);
+                    epoll::add(&self.epoll, consumer.socket(), data, EventFlags::IN)?;
+                    Ok(consumer)
+                });
             match opened {
                 Ok(consumer) if consumer.has_head() => {
                     self.has_joined(is_slow);

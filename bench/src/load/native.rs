@@ -11,6 +11,7 @@ use tokio::{runtime, sync::mpsc, task::JoinSet, time::interval};
 
 use super::{Load, Report, Window};
 use crate::{
+    breakdown::stages::Arrival,
     chunk::Checker,
     clock::Moment,
     limits::{LOOK_EVERY, ROLE_ANSWER},
@@ -35,7 +36,8 @@ pub(super) fn run(load: &Load, window: &Window, joined: impl FnOnce()) -> anyhow
                 Delivery::Polled => Manner::Poll(Policy::Newest),
                 Delivery::Pushed | Delivery::Plain => Manner::Continuous(Policy::Newest.backfill()),
             };
-            consuming.spawn(consume(url, manner, window.clone(), tell.clone()));
+            let is_traced = load.is_traced;
+            consuming.spawn(consume(url, manner, window.clone(), tell.clone(), is_traced));
         }
         drop(tell);
         for _ in 0..all {
@@ -50,7 +52,13 @@ pub(super) fn run(load: &Load, window: &Window, joined: impl FnOnce()) -> anyhow
     })
 }
 
-async fn consume(url: StreamUrl, manner: Manner, window: Window, tell: mpsc::Sender<()>) -> Report {
+async fn consume(
+    url: StreamUrl,
+    manner: Manner,
+    window: Window,
+    tell: mpsc::Sender<()>,
+    is_traced: bool,
+) -> Report {
     let (mut report, mut checker) = (Report::default(), Checker::default());
     let mut fetch = Fetch::new(url);
     fetch.wait = ROLE_ANSWER;
@@ -60,7 +68,7 @@ async fn consume(url: StreamUrl, manner: Manner, window: Window, tell: mpsc::Sen
     let consumed = match opened {
         Ok(follow) => {
             report.consumers = 1;
-            take(follow, &window, &mut checker, &mut report).await
+            take(follow, &window, &mut checker, &mut report, is_traced).await
         }
         Err(error) => Err(error.into()),
     };
@@ -73,6 +81,7 @@ async fn take(
     window: &Window,
     checker: &mut Checker,
     report: &mut Report,
+    is_traced: bool,
 ) -> anyhow::Result<()> {
     let (mut looks, mut at, mut has_passed) = (interval(LOOK_EVERY), None, false);
     while !has_passed {
@@ -96,6 +105,12 @@ async fn take(
             if window.has(chunk.due) {
                 let at: Duration = chunk.due.since(window.from());
                 report.chunk(chunk.length, at, now.since(chunk.due));
+                report.arrivals.extend(is_traced.then(|| Arrival {
+                    number: chunk.number,
+                    due: chunk.due.nanos(),
+                    played: Moment::now().nanos(),
+                    ..Arrival::default()
+                }));
             }
         });
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ages::{Ages, Course},
+    breakdown::stages::Arrival,
     chunk::Tally,
     limits::STALE,
 };
@@ -37,6 +38,9 @@ pub struct Report {
     pub course: Course,
     /// What slow consumers among them came to.
     pub slow: Slow,
+    /// Where it is traced: which chunk came when, to whom.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrivals: Vec<Arrival>,
 }
 
 /// Consumers that take less than there is.
@@ -88,6 +92,7 @@ impl Report {
         self.stale_bytes += other.stale_bytes;
         self.ages.add(&other.ages);
         self.course.add(&other.course);
+        self.arrivals.extend(other.arrivals);
         self.slow.consumers += other.slow.consumers;
         self.slow.cut += other.slow.cut;
         self.slow.gaps += other.slow.gaps;

@@ -30,6 +30,8 @@ pub struct Feed {
     pub chunk: usize,
     /// Bits per second of each.
     pub rate: u64,
+    /// Is it to be told when each chunk was sent?
+    pub is_traced: bool,
 }
 
 /// What the publisher saw.
@@ -41,6 +43,9 @@ pub struct Fed {
     pub late: Ages,
     /// How long each one's acknowledgement took, where there is one.
     pub acknowledged: Ages,
+    /// Where it is traced: chunks by number, and when each was given to the kernel, in nanoseconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sent: Vec<(u64, u64)>,
 }
 
 impl Feed {
@@ -71,9 +76,13 @@ impl Feed {
                     return self.end(bodies, fed);
                 }
                 let chunk = self.next(number, turn, credit)?;
+                let sent = Moment::now();
                 let acknowledged = body.send(&chunk).with_context(|| self.to.to_string())?;
                 if window.has(chunk.due) {
                     fed.chunks += 1;
+                    if self.is_traced {
+                        fed.sent.push((chunk.number, sent.nanos()));
+                    }
                     fed.late.record(Moment::now().since(chunk.due));
                     acknowledged.into_iter().for_each(|time| fed.acknowledged.record(time));
                 }

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
-use self::peer::Peer;
+use self::{own::Own, peer::Peer};
 use crate::{
     document::version_of,
     limits::VARNISH_CONSUMERS_MAX,
@@ -151,8 +151,8 @@ impl Relay {
         let started = match self {
             Self::Floor(threads) => own::floor(*threads, scenario),
             Self::Fanout => own::fanout(scenario),
-            Self::Distributor => own::distributors(scenario, None),
-            Self::Program { path, .. } => own::distributors(scenario, Some(path)),
+            Self::Distributor => own::distributors(scenario, Own::Role),
+            Self::Program { path, .. } => own::distributors(scenario, Own::Program(path)),
             Self::Icecast => peers::ICECAST.start(scenario),
             Self::Nchan => peers::NCHAN.start(scenario),
             Self::Varnish => peers::VARNISH.start(scenario),
@@ -196,6 +196,17 @@ impl Running {
         self.servers.iter().try_fold(Usage::default(), |sum, role| Ok(sum.and(role.usage()?)))
     }
 
+    /// Let the one that it is end; the last line that it says.
+    ///
+    /// # Errors
+    ///
+    /// It does not end well, or says nothing.
+    pub fn finish(mut self) -> anyhow::Result<String> {
+        let said = self.servers.pop().context("there is none")?.finish()?;
+        self.stop()?;
+        Ok(said)
+    }
+
     /// Let it end, who consumes before who is consumed from.
     ///
     /// # Errors
@@ -208,6 +219,15 @@ impl Running {
         self.folders.clear();
         Ok(())
     }
+}
+
+/// Our distributor, telling the way of what it delivers when it [finishes](Running::finish).
+///
+/// # Errors
+///
+/// It does not start.
+pub fn traced(scenario: &Scenario) -> anyhow::Result<Running> {
+    own::distributors(scenario, Own::Traced).context("cannot start a distributor")
 }
 
 /// The versions of those that have one.

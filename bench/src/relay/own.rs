@@ -17,6 +17,17 @@ use crate::{
     target::{Scheme, Target},
 };
 
+/// Which distributor.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Own<'a> {
+    /// This program.
+    Role,
+    /// This program, and it tells the way of what it delivers.
+    Traced,
+    /// The one there.
+    Program(&'a Path),
+}
+
 /// The floor, in so many threads.
 pub(super) fn floor(threads: usize, scenario: &Scenario) -> anyhow::Result<Running> {
     single(Scheme::Tcp, Role::start_on(&["floor", &threads.to_string()], scenario.cores)?)
@@ -35,15 +46,15 @@ fn single(scheme: Scheme, role: Role) -> anyhow::Result<Running> {
 
 /// As many distributors as there are hops, each with a disk copy of its own; the stream goes into the
 /// first and comes out of the last.
-pub(super) fn distributors(scenario: &Scenario, program: Option<&Path>) -> anyhow::Result<Running> {
-    let mut running = distributor(scenario, program, None)?;
+pub(super) fn distributors(scenario: &Scenario, own: Own<'_>) -> anyhow::Result<Running> {
+    let mut running = distributor(scenario, own, None)?;
     running.publish.scheme = match scenario.publish {
         Publish::Body => Scheme::Http,
         Publish::Posts => Scheme::Posts,
         Publish::Each => Scheme::Each,
     };
     for _ in 1..scenario.hops {
-        let next = distributor(scenario, program, Some(&running.consume))?;
+        let next = distributor(scenario, own, Some(&running.consume))?;
         running.consume = next.consume;
         running.servers.extend(next.servers);
         running.folders.extend(next.folders);
@@ -53,18 +64,22 @@ pub(super) fn distributors(scenario: &Scenario, program: Option<&Path>) -> anyho
 
 fn distributor(
     scenario: &Scenario,
-    program: Option<&Path>,
+    own: Own<'_>,
     upstream: Option<&Target>,
 ) -> anyhow::Result<Running> {
     let folder = TempDir::new().context("no folder for the disk copy")?;
     let settings = settings(scenario, &folder, upstream)?;
     let words: Vec<_> = settings.iter().map(String::as_str).collect();
-    let mut running = match program {
-        None => {
+    let mut running = match own {
+        Own::Role => {
             let words = [&["distributor"], &words[..]].concat();
             single(Scheme::Http, Role::start_on(&words, scenario.cores)?)?
         }
-        Some(program) => {
+        Own::Traced => {
+            let words = [&["distributor", "--traced"], &words[..]].concat();
+            single(Scheme::Http, Role::start_on(&words, scenario.cores)?)?
+        }
+        Own::Program(program) => {
             let (address, _) = free_ports()?;
             let program = program.to_str().context("its path is no text")?;
             let listen = address.to_string();

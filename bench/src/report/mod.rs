@@ -6,6 +6,7 @@
 //! ```
 
 mod plots;
+mod stack;
 
 use std::{fmt::Write, fs, path::PathBuf};
 
@@ -72,17 +73,24 @@ pub fn page(document: &Document) -> anyhow::Result<String> {
         let scenario = document.scenarios.get(name).cloned().unwrap_or_default();
         let _ = writeln!(
             out,
-            "<h2>{}</h2>\n<p>{}<br>{}</p>\n{}<div class=\"plots\">\n{}\n{}\n</div>",
+            "<h2>{}</h2>\n<p>{}<br>{}</p>\n{}<div class=\"plots\">\n{}\n{}\n{}</div>",
             escape(name),
             escape(&scenario.question),
             escape(&scenario.in_short()),
             table(document, name),
             plots::latency(document, name)?,
             plots::course(document, name)?,
+            taken_apart(document, name)?,
         );
     }
     out.push_str("</html>\n");
     Ok(out)
+}
+
+/// Where the time of a scenario goes, as often as it was taken apart.
+fn taken_apart(document: &Document, name: &str) -> anyhow::Result<String> {
+    let of = document.breakdowns.iter().filter(|it| it.scenario == name);
+    of.map(|it| Ok(format!("{}\n", stack::stack(&it.of)?))).collect()
 }
 
 /// Machine, versions and command.

@@ -17,10 +17,10 @@ use crate::{
     measure::Measured,
 };
 
-const SIZE: (u32, u32) = (560, 360);
+pub(super) const SIZE: (u32, u32) = (560, 360);
 
 /// Told apart by people who see few colours as well.
-const COLOURS: [RGBColor; 8] = [
+pub(super) const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 90, 181),
     RGBColor(220, 50, 32),
     RGBColor(26, 133, 58),
@@ -72,7 +72,7 @@ pub(super) fn course(document: &Document, scenario: &str) -> anyhow::Result<Stri
         });
         (relay.to_owned(), points.collect())
     });
-    let x_told = |seconds: f64| format!("{seconds}");
+    let x_told = |seconds: f64| format!("{seconds:.1}");
     let (title, x, y) = ("Age of the newest byte when it came", "seconds", "ms, mean");
     let plot = Plot { title, x, y, x_told, lines: lines.collect() };
     plot.draw(plot.x_range())

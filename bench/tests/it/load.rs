@@ -28,6 +28,7 @@ fn load(address: SocketAddr, window: &Window, joined: impl FnOnce()) -> Report {
         slow_rate: 0,
         delivery: Delivery::Plain,
         threads: 2,
+        is_traced: false,
     };
     load.run(window, None, joined).unwrap()
 }

@@ -163,7 +163,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 /// Run it, and it must end well.
-fn bench(words: &[&str]) -> String {
+pub(crate) fn bench(words: &[&str]) -> String {
     let output = command("bench").args(words).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

@@ -1,7 +1,8 @@
 //! What a body brings: bytes and their place, and in front of a player's the container's header.
 
-use freshet_protocol::ByteRange;
+use freshet_protocol::{ByteRange, way};
 use tokio::time::Instant;
+use tracing::trace;
 
 use super::{Follow, State};
 use crate::{
@@ -55,6 +56,7 @@ impl Follow {
             return Err(FetchError::Foreign { what: "its bytes have no possible place" });
         };
         self.assembly.learn_total(run.total, range.end())?;
+        trace!(target: way::TARGET, step = way::RECEIVE, end = range.end());
         self.effort.received_bytes += length;
         self.failing_since = None;
         let fresh = self.assembly.place(range);

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use freshet_protocol::Stamp;
+use freshet_protocol::{Stamp, way};
 use slab::Slab;
 use tokio::{
     net::TcpStream,
@@ -25,11 +25,12 @@ use tokio::{
     },
     task::yield_now,
 };
+use tracing::trace;
 
 use super::{
     Fanout,
     frame::{Frame, Framing},
-    lock,
+    lock, port,
 };
 use crate::{
     hub::{Ahead, Edge, Stream},
@@ -265,6 +266,7 @@ impl Taken {
             Ahead::Bytes { .. } => {}
         }
         let bytes = frame.bytes(self.framing);
+        trace!(target: way::TARGET, step = way::SEND, end = frame.end(), peer = port(&self.socket));
         // Why nothing could be written, the session finds out: it tries again.
         let written = self.socket.try_write(bytes).unwrap_or(0);
         if written == bytes.len() {

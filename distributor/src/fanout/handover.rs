@@ -29,7 +29,7 @@ use tokio::net::TcpStream;
 use super::{
     Fanout, Framing,
     crowd::{Left, Seat},
-    lock,
+    lock, port,
 };
 use crate::hub::{Follower, Stream};
 
@@ -82,6 +82,11 @@ impl HandOver {
     /// has taken cannot be overtaken any more, so that it is to be given little.
     pub(crate) fn newest_first(&self) {
         self.newest_first.store(true, Relaxed);
+    }
+
+    /// The port of whoever is at the other end.
+    pub(crate) fn port(&self) -> u16 {
+        port(&self.socket)
     }
 
     pub(crate) fn is_newest_first(&self) -> bool {

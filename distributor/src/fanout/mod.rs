@@ -110,6 +110,11 @@ impl Fanout {
     }
 }
 
+/// The port of whoever is at the other end; 0 where nobody is any more.
+fn port(socket: &TcpStream) -> u16 {
+    socket.peer_addr().map_or(0, |peer| peer.port())
+}
+
 /// Nothing that is guarded here is left half-changed by a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,9 +1,10 @@
 //! What all deliveries share: bytes of a stream as frames of a body.
 
 use bytes::Bytes;
-use freshet_protocol::ByteRange;
+use freshet_protocol::{ByteRange, way};
 use futures_util::{StreamExt, stream};
 use rand::RngExt;
+use tracing::trace;
 
 use super::body::{Body, Cut, Frames};
 use crate::{
@@ -44,7 +45,11 @@ pub(super) fn counted_behind(header: Bytes, follower: Follower, range: ByteRange
 pub(super) async fn next_of(follower: &mut Follower, range: ByteRange) -> Result<Bytes, Cut> {
     let max = usize::try_from(range.len()).unwrap_or(usize::MAX).min(limits::FRAME_BYTES_MAX);
     match follower.read(range.start(), max).await {
-        Ok(Read::Bytes(bytes)) => Ok(bytes),
+        Ok(Read::Bytes(bytes)) => {
+            let end = range.start() + bytes.len() as u64;
+            trace!(target: way::TARGET, step = way::SEND, end, peer = 0);
+            Ok(bytes)
+        }
         Ok(Read::Missing | Read::End) | Err(ReadError::Damaged { .. }) => {
             Err(Cut::Lost { at: range.start() })
         }

@@ -16,10 +16,12 @@ use bytes::Bytes;
 use freshet_protocol::{
     Behind, ByteRange, Delivery, From,
     field::{STREAM_HEADER, STREAM_JOIN},
+    way,
 };
 use futures_util::stream;
 use http::{HeaderValue, Version, header::ACCEPT_RANGES};
 use tokio::time::{Instant, timeout_at};
+use tracing::trace;
 
 use super::{
     Asked, Response,
@@ -169,6 +171,7 @@ impl InOrder {
                 Ok(Read::Bytes(bytes)) => {
                     self.at += bytes.len() as u64;
                     self.hole = None;
+                    trace!(target: way::TARGET, step = way::SEND, end = self.at, peer = self.port());
                     return Ok(Some(bytes));
                 }
                 Ok(Read::End) => return Ok(None),
@@ -180,6 +183,11 @@ impl InOrder {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The port of the consumer; 0 where it is not known.
+    fn port(&self) -> u16 {
+        self.edge.as_ref().map_or(0, |edge| edge.handover.port())
     }
 
     /// Most bytes of the next frame: a skip begins where a unit ends.

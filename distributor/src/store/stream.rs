@@ -16,12 +16,13 @@ use std::sync::{
 
 use bytes::Bytes;
 use freshet_protocol::{
-    ByteRange, CatalogueEntry, ETag, Held, RangeSet, Sha256Digest, Stamp, StreamName,
+    ByteRange, CatalogueEntry, ETag, Held, RangeSet, Sha256Digest, Stamp, StreamName, way,
 };
 use tokio::{
     sync::{OnceCell, watch},
     time::Instant,
 };
+use tracing::trace;
 
 use super::{
     Shared,
@@ -275,6 +276,7 @@ impl Stream {
             pieces
         };
         if !pieces.is_empty() {
+            trace!(target: way::TARGET, step = way::RING, end = range.end());
             self.news.tell();
         }
         Ok(pieces)
