@@ -22,6 +22,8 @@ const BATCHING_US_MAX: f64 = 2_000.0;
 const ADDED_US_MAX: f64 = 60.0;
 /// Bytes in the same time, by the floor's.
 const PEAK_MIN: f64 = 0.9;
+/// Bytes of a complete stream in the same time, by those of nginx.
+const RANGE_MIN: f64 = 1.0;
 /// Latency p99 of 10,000 consumers: microseconds.
 const CROWD_P99_US_MAX: f64 = 250_000.0;
 /// Memory with 10,000 consumers: MiB.
@@ -70,6 +72,9 @@ pub fn goals(document: &Document) -> Vec<Goal> {
     goals.added("one", "microseconds of p50 above the floor's", ADDED_US_MAX);
     for scenario in ["peak-1", "peak-10", "peak-100"] {
         goals.peak(scenario);
+    }
+    for consumers in [1, 10, 100] {
+        goals.ranges(&format!("range consumers={consumers}"));
     }
     goals.crowd();
     goals.ingest();
@@ -130,6 +135,15 @@ impl Goals<'_> {
         let goal = format!("at least {PEAK_MIN}");
         self.tell(scenario, "bytes in the same time, by the floor's", ratio, &goal, met);
         self.none(scenario, "chunks missing or wrong", holes);
+    }
+
+    fn ranges(&mut self, scenario: &str) {
+        let figure: Figure = Measured::gbit_per_second;
+        let ratio = self.document.ratio(scenario, OURS, Relay::Static.name(), figure);
+        let met = ratio.is_some_and(|ratio| ratio.median >= RANGE_MIN);
+        let goal = format!("at least {RANGE_MIN}");
+        self.tell(scenario, "bytes in the same time, by those of nginx", ratio, &goal, met);
+        self.none(scenario, "cut, or wrong", holes);
     }
 
     fn none(&mut self, scenario: &str, what: &str, figure: Figure) {
@@ -193,7 +207,7 @@ fn mib(measured: &Measured) -> f64 {
 
 /// In haste what is still under way at the end is not missing: only a gap is.
 fn holes(measured: &Measured) -> f64 {
-    (measured.seen.gaps + measured.seen.wrong) as f64
+    (measured.seen.gaps + measured.seen.wrong + measured.seen.cut) as f64
 }
 
 fn lost(measured: &Measured) -> f64 {

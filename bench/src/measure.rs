@@ -14,14 +14,16 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     breakdown::{marks::Mark, stages::Told},
+    chunk::Chunk,
     clock::Moment,
     limits::{ROLE_ANSWER, SETTLE},
     load::{Load, Report},
-    publish::{Fed, Feed},
+    publish::{Body, Fed, Feed},
     relay::{self, Relay, Running},
     role::Role,
     roles::{Seen, Work},
     scenario::Scenario,
+    target::Target,
     usage::Usage,
 };
 
@@ -133,10 +135,14 @@ fn through(
         slow: scenario.slow,
         slow_rate: scenario.rate / 8 / 2,
         delivery: scenario.delivery,
+        stored: scenario.stored,
         threads: scenario.threads,
         is_traced,
     };
-    let (publisher, feed) = if scenario.peak {
+    let (publisher, feed) = if scenario.stored > 0 {
+        store(&running.publish, scenario)?;
+        (None, None)
+    } else if scenario.peak {
         (None, Some(feed))
     } else {
         let mut role = Role::start(&["publish"])?;
@@ -148,6 +154,15 @@ fn through(
     consumers.tell(&serde_json::to_string(&Work { load, feed })?)?;
     expect(&consumers, "joined")?;
     Actors { running, publisher, consumers }.measure(scenario)
+}
+
+/// Put a whole stream there, and wait until it is kept.
+fn store(to: &Target, scenario: &Scenario) -> anyhow::Result<()> {
+    let (mut body, length) = (Body::open(to)?, scenario.chunk);
+    for number in 0..scenario.stored / length as u64 {
+        body.send(&Chunk { number, due: Moment::now(), length })?;
+    }
+    body.end()
 }
 
 fn expect(role: &Role, word: &str) -> anyhow::Result<()> {
@@ -185,7 +200,9 @@ impl Actors<'_> {
         self.consumers.stop()?;
         let fed = match (self.publisher, seen.fed) {
             (Some(role), _) => read(&role.finish()?)?,
-            (None, fed) => fed.context("nobody published")?,
+            (None, Some(fed)) => fed,
+            (None, None) if scenario.stored > 0 => Fed::default(),
+            (None, None) => bail!("nobody published"),
         };
         let measured = Measured {
             seconds: scenario.seconds,

@@ -13,7 +13,10 @@
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::{chunk::HEADER_BYTES, limits::CHUNK_BYTES_MAX};
+use crate::{
+    chunk::HEADER_BYTES,
+    limits::{CHUNK_BYTES_MAX, RANGE_BYTES},
+};
 
 /// One question and its setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +43,8 @@ pub struct Scenario {
     pub publish: Publish,
     /// In which form it is consumed.
     pub delivery: Delivery,
+    /// Bytes of a stream that is complete before anybody asks for it, by ranges; 0: it is live.
+    pub stored: u64,
     /// Distributors one behind the other; the last one has the consumers.
     pub hops: usize,
     /// The distributor's ring, as its `--ring-bytes`; nothing: its default.
@@ -76,6 +81,8 @@ pub enum Delivery {
     Pushed,
     /// The native GET again and again: the newest bytes in one part each.
     Polled,
+    /// Ranges of a complete stream, one after the other.
+    Range,
 }
 
 impl Default for Scenario {
@@ -91,6 +98,7 @@ impl Default for Scenario {
             slow: 0,
             publish: Publish::Body,
             delivery: Delivery::Plain,
+            stored: 0,
             hops: 1,
             ring: None,
             durability: None,
@@ -102,7 +110,7 @@ impl Default for Scenario {
 }
 
 /// The scenarios that are part of the program, in the order of `bench list`.
-const BUILT_IN: [(&str, &str); 20] = [
+const BUILT_IN: [(&str, &str); 21] = [
     ("thousand", include_str!("../scenarios/thousand.toml")),
     ("hundred", include_str!("../scenarios/hundred.toml")),
     ("small", include_str!("../scenarios/small.toml")),
@@ -110,6 +118,7 @@ const BUILT_IN: [(&str, &str); 20] = [
     ("peak-1", include_str!("../scenarios/peak-1.toml")),
     ("peak-10", include_str!("../scenarios/peak-10.toml")),
     ("peak-100", include_str!("../scenarios/peak-100.toml")),
+    ("range", include_str!("../scenarios/range.toml")),
     ("ten-thousand", include_str!("../scenarios/ten-thousand.toml")),
     ("ingest", include_str!("../scenarios/ingest.toml")),
     ("cascade", include_str!("../scenarios/cascade.toml")),
@@ -178,7 +187,11 @@ impl Scenario {
     #[must_use]
     pub fn in_short(&self) -> String {
         let Self { rate, chunk, streams, consumers, seconds, hops, .. } = self;
-        let rate = if self.peak { "as fast as it goes".into() } else { format!("{rate} bit/s") };
+        let rate = match self.stored {
+            _ if self.peak => "as fast as it goes".to_owned(),
+            0 => format!("{rate} bit/s"),
+            stored => format!("ranges of {stored} bytes that are stored"),
+        };
         let consumers = match (streams, consumers) {
             (1, count) => format!("{count} consumer(s)"),
             (streams, count) => format!("{streams} streams with {count} consumer(s) each"),
@@ -207,6 +220,16 @@ impl Scenario {
         }
         if !(self.seconds > 0.0 && self.seconds.is_finite()) {
             bail!("seconds = {}: more than 0 are measured", self.seconds);
+        }
+        if (self.delivery == Delivery::Range) != (self.stored > 0) {
+            bail!("stored: what is asked for by Range, and only that, is stored before");
+        }
+        let whole = |bytes: u64| bytes.is_multiple_of(self.chunk as u64);
+        if self.stored > 0 && !(whole(self.stored) && whole(RANGE_BYTES)) {
+            bail!("stored = {}: ranges of it are whole chunks", self.stored);
+        }
+        if self.stored > 0 && (self.streams, self.hops) != (1, 1) {
+            bail!("stored: ranges are of one stream, of one distributor");
         }
         if self.delivery != Delivery::Plain && (self.peak || self.slow > 0) {
             bail!("delivery: only plain consumers are slow, or in haste");
@@ -241,6 +264,9 @@ mod tests {
             ("peak = true\nstreams = 2", "peak = true"),
             ("delivery = \"polled\"\nslow = 1", "delivery"),
             ("delivery = \"sung\"", "unknown variant"),
+            ("stored = 4096", "stored"),
+            ("delivery = \"range\"", "stored"),
+            ("delivery = \"range\"\nstored = 65537", "stored = 65537"),
         ] {
             let told = format!("{:#}", Scenario::parse(text).unwrap_err());
             assert!(told.contains(why), "{text}: {told}");

@@ -13,7 +13,7 @@ use crate::{
 /// What is measured.
 #[derive(Clone, Debug, Args)]
 pub struct Options {
-    /// Scenarios to go through, by name or file [default: thousand, hundred, small, one and the peaks]
+    /// Scenarios to go through, by name or file [default: thousand, hundred, small, one, the peaks and range]
     #[arg(value_name = "SCENARIO")]
     pub scenarios: Vec<String>,
     /// All that our goals speak of, and whether they are met: about a quarter of an hour
@@ -37,7 +37,8 @@ pub struct Options {
 pub const FLOOR: Relay = Relay::Floor(2);
 
 /// Taken where none is named.
-const USUAL: [&str; 7] = ["thousand", "hundred", "small", "one", "peak-1", "peak-10", "peak-100"];
+const USUAL: [&str; 8] =
+    ["thousand", "hundred", "small", "one", "peak-1", "peak-10", "peak-100", "range"];
 
 impl Options {
     /// What is measured, and what is to be said of relays that do not take part.
@@ -106,6 +107,9 @@ impl Options {
             entry("peak-1", "", 2.0, &few, rounds),
             entry("peak-10", "", 2.0, &few, rounds),
             entry("peak-100", "", 2.0, &few, rounds),
+            entry("range", "consumers=1", 2.0, &all, rounds),
+            entry("range", "consumers=10", 2.0, &all, rounds),
+            entry("range", "consumers=100", 2.0, &all, rounds),
             entry("ten-thousand", "consumers=100", 5.0, &alone, 1),
             entry("ten-thousand", "consumers=1000", 5.0, &alone, 1),
             entry("ten-thousand", "", 10.0, &alone, 1),

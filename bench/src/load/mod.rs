@@ -12,6 +12,7 @@
 
 mod consumer;
 mod native;
+mod range;
 mod receive;
 mod report;
 mod window;
@@ -60,6 +61,8 @@ pub struct Load {
     pub slow_rate: u64,
     /// How they ask.
     pub delivery: Delivery,
+    /// Bytes of what they ask for by ranges.
+    pub stored: u64,
     /// In how many threads.
     pub threads: usize,
     /// Is it to be told when each chunk came to whom?
@@ -79,8 +82,10 @@ impl Load {
         credit: Option<&Credit>,
         joined: impl FnOnce(),
     ) -> anyhow::Result<Report> {
-        if self.delivery != Delivery::Plain {
-            return native::run(self, window, joined);
+        match self.delivery {
+            Delivery::Plain => {}
+            Delivery::Range => return range::run(self, window, joined),
+            Delivery::Pushed | Delivery::Polled => return native::run(self, window, joined),
         }
         let all = self.streams * (self.consumers + self.slow);
         let threads = self.threads.clamp(1, all.max(1));

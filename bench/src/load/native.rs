@@ -34,7 +34,9 @@ pub(super) fn run(load: &Load, window: &Window, joined: impl FnOnce()) -> anyhow
             let url: StreamUrl = format!("http://{}{}", place.address, place.path).parse()?;
             let manner = match load.delivery {
                 Delivery::Polled => Manner::Poll(Policy::Newest),
-                Delivery::Pushed | Delivery::Plain => Manner::Continuous(Policy::Newest.backfill()),
+                Delivery::Pushed | Delivery::Plain | Delivery::Range => {
+                    Manner::Continuous(Policy::Newest.backfill())
+                }
             };
             let is_traced = load.is_traced;
             consuming.spawn(consume(url, manner, window.clone(), tell.clone(), is_traced));

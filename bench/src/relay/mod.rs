@@ -44,6 +44,8 @@ pub enum Relay {
     Nchan,
     /// Varnish over one stream.
     Varnish,
+    /// nginx with a file.
+    Static,
     /// Somebody else's, which runs already.
     Peer {
         /// What it is called in the tables.
@@ -73,8 +75,8 @@ impl Relay {
     /// All that the bench can start itself, the floor first.
     #[must_use]
     pub fn known() -> Vec<Self> {
-        use Relay::{Distributor, Fanout, Floor, Icecast, Nchan, Varnish};
-        vec![Floor(2), Floor(1), Distributor, Fanout, Nchan, Icecast, Varnish]
+        use Relay::{Distributor, Fanout, Floor, Icecast, Nchan, Static, Varnish};
+        vec![Floor(2), Floor(1), Distributor, Fanout, Nchan, Icecast, Varnish, Static]
     }
 
     /// What it is called.
@@ -88,6 +90,7 @@ impl Relay {
             Self::Icecast => "icecast",
             Self::Nchan => "nchan",
             Self::Varnish => "varnish",
+            Self::Static => "nginx",
             Self::Peer { name, .. } | Self::Program { name, .. } => name,
         }
     }
@@ -99,7 +102,7 @@ impl Relay {
             Self::Distributor => Some(format!("distributor {}", env!("CARGO_PKG_VERSION"))),
             Self::Floor(_) | Self::Fanout | Self::Peer { .. } => None,
             Self::Program { path, .. } => version_of(path.to_str()?, "--version"),
-            Self::Icecast | Self::Nchan | Self::Varnish => {
+            Self::Icecast | Self::Nchan | Self::Varnish | Self::Static => {
                 let program = self.program()?.find().ok()?;
                 let argument = if *self == Self::Varnish { "-V" } else { "-v" };
                 version_of(program.to_str()?, argument)
@@ -113,6 +116,7 @@ impl Relay {
             Self::Icecast => Some(&peers::ICECAST),
             Self::Nchan => Some(&peers::NCHAN),
             Self::Varnish => Some(&peers::VARNISH),
+            Self::Static => Some(&peers::STATIC),
             Self::Floor(_)
             | Self::Fanout
             | Self::Distributor
@@ -130,6 +134,11 @@ impl Relay {
     /// Can it do what the scenario asks for?
     #[must_use]
     pub fn suits(&self, scenario: &Scenario) -> bool {
+        // What ends and is kept, only we do, and whoever has a file of it.
+        if scenario.stored > 0 || *self == Self::Static {
+            let keeps = [Self::Static, Self::Distributor].contains(self);
+            return scenario.stored > 0 && (keeps || matches!(self, Self::Program { .. }));
+        }
         // Varnish has a thread for each consumer, and comes for one stream.
         if scenario.publish != Publish::Body || scenario.delivery != Delivery::Plain {
             return matches!(self, Self::Distributor | Self::Program { .. });
@@ -156,6 +165,7 @@ impl Relay {
             Self::Icecast => peers::ICECAST.start(scenario),
             Self::Nchan => peers::NCHAN.start(scenario),
             Self::Varnish => peers::VARNISH.start(scenario),
+            Self::Static => peers::STATIC.start(scenario),
             Self::Peer { publish, consume, .. } => Ok(Running {
                 publish: publish.clone(),
                 consume: consume.clone(),

@@ -48,35 +48,69 @@ pub(super) const NCHAN: Peer = Peer {
     steps_down: true,
     file: "nginx.conf",
     config: |place| {
-        let (address, folder) = (place.address, place.folder.display());
-        let connections = place.connections() + 512;
-        let user = if place.is_root { "user nobody nogroup;\n" } else { "" };
-        let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|name| format!("{name}_temp_path {folder}/{name};\n"))
-            .concat();
+        let (head, http) = nginx(place);
         format!(
             "load_module /usr/lib/nginx/modules/ngx_nchan_module.so;\n\
-             daemon off;\n{user}worker_processes 1;\nworker_rlimit_nofile {connections};\n\
-             pid {folder}/pid;\nerror_log {folder}/error.log crit;\n\
-             events {{ worker_connections {connections}; }}\n\
-             http {{\naccess_log off;\nkeepalive_requests 1000000000;\n{paths}\
-             nchan_shared_memory_size 512m;\n\
-             server {{\nlisten {address} backlog=4096;\n\
+             {head}http {{\n{http}nchan_shared_memory_size 512m;\n\
+             server {{\nlisten {} backlog=4096;\n\
              location ~ ^/publish/(.+)$ {{ nchan_publisher; nchan_channel_id $1;\n\
              client_max_body_size 4m; client_body_buffer_size 2m; nchan_message_buffer_length 256; }}\n\
              location ~ ^/(live/.+)$ {{ nchan_subscriber http-chunked; nchan_channel_id $1;\n\
              nchan_subscriber_first_message newest; }}\n\
-             }}\n}}\n"
+             }}\n}}\n",
+            place.address,
         )
     },
-    arguments: |place| {
-        let (config, log) = (place.file("nginx.conf"), place.file("error.log"));
-        ["-c", &config, "-e", &log, "-p", &place.file("")].map(Into::into).to_vec()
-    },
+    arguments: nginx_arguments,
     urls: |Place { address, .. }| {
         (format!("post+http://{address}/publish{PATH}"), format!("http://{address}{PATH}"))
     },
 };
+
+/// nginx with a file: what it is best at.
+pub(super) const STATIC: Peer = Peer {
+    program: "nginx",
+    beside: &["/usr/sbin"],
+    needs: None,
+    package: "nginx",
+    steps_down: true,
+    file: "nginx.conf",
+    config: |place| {
+        let (head, http) = nginx(place);
+        format!(
+            "{head}http {{\n{http}sendfile on;\ntcp_nopush on;\nmax_ranges 1;\n\
+             server {{\nlisten {} backlog=4096;\nroot {};\n\
+             dav_methods PUT;\ncreate_full_put_path on;\nclient_max_body_size 0;\n\
+             client_body_buffer_size 1m;\n}}\n}}\n",
+            place.address,
+            place.folder.display(),
+        )
+    },
+    arguments: nginx_arguments,
+    urls: |Place { address, .. }| {
+        (format!("http://{address}{PATH}"), format!("http://{address}{PATH}"))
+    },
+};
+
+/// What every nginx of ours begins with, and what its `http` does.
+fn nginx(place: &Place<'_>) -> (String, String) {
+    let (folder, connections) = (place.folder.display(), place.connections() + 512);
+    let user = if place.is_root { "user nobody nogroup;\n" } else { "" };
+    let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("{name}_temp_path {folder}/{name};\n"))
+        .concat();
+    let head = format!(
+        "daemon off;\n{user}worker_processes 1;\nworker_rlimit_nofile {connections};\n\
+         pid {folder}/pid;\nerror_log {folder}/error.log crit;\n\
+         events {{ worker_connections {connections}; }}\n"
+    );
+    (head, format!("access_log off;\nkeepalive_requests 1000000000;\n{paths}"))
+}
+
+fn nginx_arguments(place: &Place<'_>) -> Vec<String> {
+    let (config, log) = (place.file("nginx.conf"), place.file("error.log"));
+    ["-c", &config, "-e", &log, "-p", &place.file("")].map(Into::into).to_vec()
+}
 
 /// Varnish comes for the stream itself, and gives one reply of its backend to everybody.
 pub(super) const VARNISH: Peer = Peer {

@@ -27,6 +27,7 @@ fn load(address: SocketAddr, window: &Window, joined: impl FnOnce()) -> Report {
         slow: 0,
         slow_rate: 0,
         delivery: Delivery::Plain,
+        stored: 0,
         threads: 2,
         is_traced: false,
     };

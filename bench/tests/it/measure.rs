@@ -69,6 +69,22 @@ fn many_streams_and_haste_and_hops_come_through_whole() {
 }
 
 #[test]
+fn a_complete_stream_is_read_by_ranges_from_us_and_from_nginx() {
+    let words =
+        words("versus range --set consumers=3 --set stored=33554432 --seconds 1 --rounds 1");
+    let (figures, printed) = figures(&words);
+    let runs = figures["runs"].as_array().unwrap();
+    let names: Vec<_> = runs.iter().map(|run| run["relay"].as_str().unwrap()).collect();
+    assert_eq!(names, ["freshet", "nginx"], "{printed}");
+    for seen in runs.iter().map(|run| &run["measured"]["seen"]) {
+        for (count, expected) in [("consumers", 3), ("cut", 0), ("gaps", 0), ("wrong", 0)] {
+            assert_eq!(seen[count], expected, "{count}: {seen}");
+        }
+        assert!(seen["bytes"].as_u64().unwrap() > 1 << 20, "{seen}");
+    }
+}
+
+#[test]
 fn a_peer_at_urls_is_measured_beside_the_others() {
     let node = Node::start();
     let url = format!("http://{}/live/mine", node.address);
