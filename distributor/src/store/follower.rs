@@ -174,11 +174,17 @@ impl Follower {
     /// Wait until anything changed since the last [`Self::read`]. Cancel safe.
     pub(crate) async fn changed(&mut self) {
         self.caught_up = true;
+        self.disk.rest();
         // The sender lives in our stream: it cannot be gone.
         let _ = self.changed.changed().await;
     }
 
     async fn read_disk(&mut self, at: u64, max: usize) -> Result<Read, ReadError> {
+        let cached = self.stream.files.as_ref();
+        let cached = cached.and_then(|files| self.disk.read_cached(&files.place, at, max));
+        if let Some(read) = cached {
+            return read.map(Read::Bytes).map_err(|error| self.failed(at, error));
+        }
         match self.with_disk(move |disk, place| disk.read(place, at, max)).await? {
             None => Ok(Read::Missing),
             Some(Ok(bytes)) => Ok(Read::Bytes(bytes)),

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use freshet_protocol::{ByteRange, Stamp, limits::OFFSET_END_MAX};
 
 use super::{
@@ -101,6 +101,8 @@ impl Place {
 #[derive(Debug, Default)]
 pub(crate) struct DiskReader {
     segment: Option<(u64, Arc<dyn DiskFile>, SharedIndex)>,
+    /// What was given last: its memory is used again once nobody has it any more.
+    last: Bytes,
 }
 
 impl DiskReader {
@@ -113,16 +115,67 @@ impl DiskReader {
     ) -> Result<Bytes, DiskReadError> {
         let start = place.start_of(at);
         let records = self.find(place, at, max)?;
-        let (Some((_, file, _)), Some(first), Some(last)) =
-            (&self.segment, records.first(), records.last())
-        else {
+        let Some(run) = run_of(&records) else {
             let index = self.segment.as_ref().map(|segment| &segment.2);
             return Err(DiskReadError::NotThere(place.unrecorded(start, at, index)));
         };
-        let run = first.range.through(last.range);
-        let bytes = read_verified(file.as_ref(), start, run, &records)?;
+        let mut buffer = self.buffer(run);
+        if let Some((_, file, _)) = &self.segment {
+            let read = file.read_at(&mut buffer, run.start() - start)?;
+            buffer.truncate(read);
+        }
+        self.give(buffer, &records, run, at, max)
+    }
+
+    /// The same where it takes no waiting: in a segment that is open, of bytes that the system has in
+    /// memory. `None` where that is not so.
+    pub(crate) fn read_cached(
+        &mut self,
+        place: &Place,
+        at: u64,
+        max: usize,
+    ) -> Option<Result<Bytes, DiskReadError>> {
+        let start = place.start_of(at);
+        let records = self.records(start, at, max);
+        let run = run_of(&records)?;
+        let mut buffer = self.buffer(run);
+        let (_, file, _) = self.segment.as_ref()?;
+        match file.read_cached(&mut buffer, run.start() - start) {
+            Ok(true) => Some(self.give(buffer, &records, run, at, max)),
+            Ok(false) => {
+                self.last = buffer.freeze();
+                None
+            }
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// Nothing is going to be read for a while.
+    pub(crate) fn rest(&mut self) {
+        self.last = Bytes::new();
+    }
+
+    /// Memory for a run, its content whatever was there before.
+    fn buffer(&mut self, run: ByteRange) -> BytesMut {
+        let mut buffer = std::mem::take(&mut self.last).try_into_mut().unwrap_or_default();
+        buffer.resize(len_of(run.len()), 0);
+        buffer
+    }
+
+    /// Check what was read of a run, and give the part that was asked for.
+    fn give(
+        &mut self,
+        buffer: BytesMut,
+        records: &[Record],
+        run: ByteRange,
+        at: u64,
+        max: usize,
+    ) -> Result<Bytes, DiskReadError> {
+        let bytes = buffer.freeze();
+        verify(&bytes, run, records)?;
         let skip = len_of(at - run.start());
         let end = bytes.len().min(skip.saturating_add(max));
+        self.last = bytes.clone();
         Ok(bytes.slice(skip..end))
     }
 
@@ -180,26 +233,87 @@ impl DiskReader {
     }
 }
 
-fn read_verified(
-    file: &dyn DiskFile,
-    start: u64,
-    run: ByteRange,
-    records: &[Record],
-) -> Result<Bytes, DiskReadError> {
-    let mut bytes = vec![0; len_of(run.len())];
-    let read = file.read_at(&mut bytes, run.start() - start)?;
-    bytes.truncate(read);
+/// All that records cover, one after the other; `None` where there are none.
+fn run_of(records: &[Record]) -> Option<ByteRange> {
+    Some(records.first()?.range.through(records.last()?.range))
+}
+
+/// Do `bytes`, which were read of `run`, match the checksums of its records? It is the CRC-32C that they
+/// were written with, computed three times as fast: here are the most bytes to check.
+fn verify(bytes: &[u8], run: ByteRange, records: &[Record]) -> Result<(), DiskReadError> {
     for record in records {
         let from = len_of(record.range.start() - run.start());
         let piece = bytes.get(from..from + len_of(record.range.len()));
-        if piece.map(crc32c::crc32c) != Some(record.crc) {
+        if piece.map(crc_fast::crc32_iscsi) != Some(record.crc) {
             return Err(DiskReadError::Damaged(record.range));
         }
     }
-    Ok(bytes.into())
+    Ok(())
 }
 
 /// Lengths below are bounded by the size of a segment or a record, which memory can hold.
 fn len_of(len: u64) -> usize {
     usize::try_from(len).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{disk::sim::SimDisk, journal::Kind};
+
+    const PIECE: usize = 1_000;
+
+    /// A segment of three records, of which the last does not match its checksum.
+    fn place() -> Place {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+        let place = Place::new(disk, "/s".into(), 7, 1 << 20);
+        place.disk.create_dir(&place.folder).unwrap();
+        let (data, mut journal) = ([b'x'; 3 * PIECE], Vec::new());
+        for number in 0..3 {
+            let range = ByteRange::at((number * PIECE) as u64, PIECE as u64).unwrap();
+            let crc = crc32c::crc32c(&data[..PIECE]) + (number / 2) as u32;
+            let received = Stamp::from_nanos(5);
+            let record = Record { kind: Kind::Data, range, crc, captured: None, received };
+            journal.extend(record.encode(place.salt));
+        }
+        for (path, bytes) in [(place.data_path(0), &data[..]), (place.journal_path(0), &journal)] {
+            place.disk.open(&path, true).unwrap().write_at(bytes, 0).unwrap();
+        }
+        place
+    }
+
+    #[test]
+    fn what_is_in_memory_is_read_without_waiting_once_its_segment_is_open() {
+        let (place, mut reader) = (place(), DiskReader::default());
+        assert!(reader.read_cached(&place, 0, PIECE).is_none());
+        let first = reader.read(&place, 0, PIECE).unwrap();
+
+        let second = reader.read_cached(&place, 1_500, 400).unwrap().unwrap();
+
+        assert_eq!((first.len(), second.len()), (PIECE, 400));
+        assert!(first.iter().chain(&second).all(|byte| *byte == b'x'));
+    }
+
+    #[test]
+    fn what_does_not_match_its_checksum_is_given_in_neither_way() {
+        let (place, mut reader) = (place(), DiskReader::default());
+        let at = 2 * PIECE as u64;
+        let damaged = ByteRange::at(at, PIECE as u64).unwrap();
+        let is_damaged = |read: Result<Bytes, DiskReadError>| matches!(read, Err(DiskReadError::Damaged(range)) if range == damaged);
+        assert!(is_damaged(reader.read(&place, at, PIECE)));
+        assert!(is_damaged(reader.read_cached(&place, at, PIECE).unwrap()));
+    }
+
+    #[test]
+    fn memory_is_used_again_only_when_nobody_has_it_any_more() {
+        let (place, mut reader) = (place(), DiskReader::default());
+        let first = reader.read(&place, 0, PIECE).unwrap();
+        let second = reader.read_cached(&place, 0, PIECE).unwrap().unwrap();
+        assert_ne!(first.as_ptr(), second.as_ptr());
+        drop(first);
+        let there = second.as_ptr();
+        drop(second);
+        let third = reader.read_cached(&place, 0, PIECE).unwrap().unwrap();
+        assert_eq!(third.as_ptr(), there);
+    }
 }

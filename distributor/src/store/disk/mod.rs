@@ -1,6 +1,6 @@
 //! The disk, behind the narrowest interface that lets a simulated one stand in.
 //!
-//! All calls block; they are made by the store's own threads, never by the runtime's. A write that
+//! All calls but `read_cached` block; they are made by the store's own threads, never by the runtime's. A write that
 //! returned is what `kill -9` leaves behind; only what was synced survives a loss of power.
 
 mod real;
@@ -40,6 +40,11 @@ pub(crate) trait DiskLock: fmt::Debug + Send + Sync {}
 pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// Read until `buffer` is full or the file ends; how much that was.
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
+    /// Fill `buffer` with what the system has in memory anyway; false where it would have to wait for
+    /// the disk, or cannot tell.
+    fn read_cached(&self, _buffer: &mut [u8], _at: u64) -> io::Result<bool> {
+        Ok(false)
+    }
     /// Write all of `bytes`; on error any part of it may have been written.
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
     /// Cut the file, or extend it with zeros.

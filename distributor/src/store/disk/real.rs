@@ -10,6 +10,8 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, OFlags, flock, statvfs};
+#[cfg(target_os = "linux")]
+use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
 
 use super::{Disk, DiskFile, DiskLock};
 
@@ -95,6 +97,18 @@ impl DiskFile for File {
         Ok(total)
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_cached(&self, buffer: &mut [u8], at: u64) -> io::Result<bool> {
+        let length = buffer.len();
+        let mut slices = [io::IoSliceMut::new(buffer)];
+        match retry_on_intr(|| preadv2(self, &mut slices, at, ReadWriteFlags::NOWAIT)) {
+            Ok(read) => Ok(read == length),
+            // Not in memory, or a file system that does not know.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         self.write_all_at(bytes, at)
     }
@@ -113,5 +127,24 @@ impl DiskFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_just_written_is_there_without_waiting_and_what_is_behind_the_end_is_not() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = RealDisk.open(&folder.path().join("x"), true).unwrap();
+        file.write_at(b"0123456789", 0).unwrap();
+
+        let mut buffer = [0; 4];
+        // Not every file system can tell.
+        if file.read_cached(&mut buffer, 3).unwrap() {
+            assert_eq!(&buffer, b"3456");
+        }
+        assert!(!file.read_cached(&mut buffer, 7).unwrap());
     }
 }

@@ -337,6 +337,10 @@ impl DiskFile for SimFile {
         })
     }
 
+    fn read_cached(&self, buffer: &mut [u8], at: u64) -> io::Result<bool> {
+        Ok(self.read_at(buffer, at)? == buffer.len())
+    }
+
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         self.with(|state, inode| {
             let at = usize::try_from(at).map_err(io::Error::other)?;
