@@ -161,6 +161,10 @@ pub const UPSTREAM_NEGATIVE: Duration = Duration::from_secs(1);
 /// lost packet.
 pub const UPSTREAM_CONNECT_MAX: Duration = Duration::from_secs(3);
 
+/// How long the bytes of a stream wait for its header, where that has to be asked for apart: players
+/// who come meanwhile are better served late than with a picture that they cannot show.
+pub const UPSTREAM_HEADER_MAX: Duration = Duration::from_secs(2);
+
 /// How long the head of a reply from upstream may take, beyond what it was asked to wait. Longer than
 /// a distributor between takes to find out itself.
 pub const UPSTREAM_HEAD_MAX: Duration = Duration::from_secs(10);

@@ -143,6 +143,15 @@ impl Stream {
         lock(&self.joins.known).scanner.is_ready()
     }
 
+    /// Go on with what a scanner of another copy knew, where this one has no beginning.
+    pub(crate) fn adopt(&self, scanner: Scanner) {
+        let mut known = lock(&self.joins.known);
+        if !known.scanner.is_ready() {
+            known.scanner = scanner;
+            known.follow(self);
+        }
+    }
+
     /// Where skipped bytes may end.
     pub(crate) fn landing(&self) -> Landing {
         let end = self.end();

@@ -1,12 +1,15 @@
 //! The stream that a pull feeds: an ordinary one, with an ordinary publisher.
 
-use std::sync::Arc;
+use std::{future, sync::Arc, time::SystemTime};
 
-use freshet_protocol::{ByteRange, StreamName};
+use freshet_protocol::{ByteRange, Stamp, StreamName};
 use tokio::task::spawn_blocking;
 
 use super::request::{Arrival, Cut, Piece};
-use crate::store::{OriginKey, Publisher, Store, Stream, WriteError};
+use crate::{
+    metrics::Metrics,
+    store::{OriginKey, Publisher, Store, Stream, WriteError},
+};
 
 /// Why the feeding of a stream has ended.
 #[derive(Debug, thiserror::Error)]
@@ -70,11 +73,6 @@ impl Feed {
         self.publisher.stream()
     }
 
-    /// Resolves when the stream was deleted. Cancel safe.
-    pub(super) async fn deleted(&self) {
-        self.publisher.superseded().await;
-    }
-
     /// Is enough of what `arrival` brings here for those who wait: its newest bytes, and the header
     /// that goes before them, where it can still come?
     pub(super) fn is_under_way(&self, arrival: &Arrival, came: bool) -> bool {
@@ -84,6 +82,14 @@ impl Feed {
             && (stream.can_be_joined()
                 || stream.retained_from() > 0
                 || stream.with_readable(|readable, _| held.difference(readable).is_empty()))
+    }
+
+    /// Count what came, and how old it was when it did; what was missed meanwhile says nothing of that.
+    pub(super) fn count(&self, metrics: &Metrics, piece: &Piece) {
+        metrics.pulled.inc_by(piece.bytes.len() as u64);
+        if let Some(captured) = piece.captured.filter(|_| piece.at >= self.stream().end()) {
+            metrics.came_in(Stamp::from(SystemTime::now()).since(captured));
+        }
     }
 
     /// Take in what came.
@@ -117,5 +123,13 @@ impl Feed {
             }
         }
         Ok(stream.is_done())
+    }
+}
+
+/// Resolves when the stream was deleted, if there is one. Cancel safe.
+pub(super) async fn deleted(feed: Option<&Feed>) {
+    match feed {
+        Some(feed) => feed.publisher.superseded().await,
+        None => future::pending().await,
     }
 }

@@ -15,6 +15,7 @@
 
 mod choose;
 mod feed;
+mod header;
 mod hops;
 mod pull;
 mod request;

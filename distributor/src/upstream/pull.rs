@@ -10,13 +10,12 @@
 //! meanwhile, then what lies before. A viewer who waits for others has them asked for next.
 
 use std::{
-    future,
     ops::ControlFlow::{self, Break, Continue},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use freshet_protocol::{Held, Stamp, StreamName};
+use freshet_protocol::{Held, StreamName};
 use rand::RngExt;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, info, warn};
@@ -24,8 +23,9 @@ use tracing::{debug, info, warn};
 use super::{
     Node, Pull, Supply,
     choose::{Choice, Next, Outcome},
-    feed::{Feed, Stop},
-    request::{Answer, Arrival, Piece, Question},
+    feed::{Feed, Stop, deleted},
+    header,
+    request::{Answer, Arrival, Question},
     silence::{Asking, Silence, ask_around},
 };
 use crate::{
@@ -272,6 +272,7 @@ impl Puller {
         let mut feed = here.map(|stream| Feed::new(stream, false, arrival)).transpose()?;
         if let Some(feed) = &mut feed {
             feed.learn_total(arrival.held.total).await?;
+            self.learn_header(at, feed, arrival).await;
             self.announce(feed, arrival, false);
         }
         let (mut silence, mut tick) = (Silence::new(), interval(limits::VIEWERS_EVERY));
@@ -287,9 +288,12 @@ impl Puller {
                     let Some(piece) = piece? else { return self.end(at, feed, arrival).await };
                     let feed = match &mut feed {
                         Some(feed) => feed,
-                        none => none.insert(self.create(arrival, piece.content_type.clone()).await?),
+                        none => {
+                            let content_type = piece.content_type.clone();
+                            none.insert(self.create(at, arrival, content_type).await?)
+                        }
                     };
-                    self.count(feed, &piece);
+                    feed.count(&self.node.metrics, &piece);
                     feed.take(piece).await?;
                     self.announce(feed, arrival, true);
                     (*came, self.complained) = (true, false);
@@ -305,11 +309,14 @@ impl Puller {
         }
     }
 
-    /// Count what came, and how old it was when it did; what was missed meanwhile says nothing of that.
-    fn count(&self, feed: &Feed, piece: &Piece) {
-        self.node.metrics.pulled.inc_by(piece.bytes.len() as u64);
-        if let Some(captured) = piece.captured.filter(|_| piece.at >= feed.stream().end()) {
-            self.node.metrics.came_in(Stamp::from(SystemTime::now()).since(captured));
+    /// Where no byte of the container's header will come, it is asked for apart. A stream without one
+    /// can be followed from its beginning only; so whatever fails is no reason to go elsewhere.
+    async fn learn_header(&self, at: usize, feed: &Feed, arrival: &Arrival) {
+        let (stream, node) = (feed.stream(), &self.node);
+        if arrival.retained_from > 0 && !stream.can_be_joined() {
+            let Some(upstream) = node.config.upstream.get(at) else { return };
+            node.metrics.upstream_requests.inc();
+            header::learn(&self.question(Some(stream), Duration::ZERO), upstream, stream).await;
         }
     }
 
@@ -360,26 +367,26 @@ impl Puller {
         };
         let mut feed = match feed {
             Some(feed) => feed,
-            None => self.create(arrival, content_type).await?,
+            None => self.create(at, arrival, content_type).await?,
         };
         if feed.finish(total).await? { Ok(Break(())) } else { Err(Stop::Unfinished) }
     }
 
-    async fn create(&self, arrival: &Arrival, content_type: Option<String>) -> Result<Feed, Stop> {
-        Feed::create(&self.node.store, &self.name, content_type, arrival).await
+    async fn create(
+        &self,
+        at: usize,
+        arrival: &Arrival,
+        content_type: Option<String>,
+    ) -> Result<Feed, Stop> {
+        let feed = Feed::create(&self.node.store, &self.name, content_type, arrival).await?;
+        self.learn_header(at, &feed, arrival).await;
+        Ok(feed)
     }
 
     fn around(&self, at: usize, feed: Option<&Feed>) -> Option<Asking> {
         let here = Arc::clone(feed?.stream());
         let question = self.question(Some(&here), Duration::ZERO);
         Some(ask_around(self.node.config.upstream.clone(), question, at, here))
-    }
-}
-
-async fn deleted(feed: Option<&Feed>) {
-    match feed {
-        Some(feed) => feed.deleted().await,
-        None => future::pending().await,
     }
 }
 

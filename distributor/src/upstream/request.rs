@@ -15,7 +15,7 @@ use bytes::Bytes;
 use freshet_protocol::{
     Backfill, ByteRange, Delivery, ETag, From, Held, PartError, PartHead, PartReader, PartStep,
     Route, Stamp, StreamName, boundary_of,
-    field::{CONNECTION_TYPE, HAVE, PREFER, RETAINED_FROM},
+    field::{CONNECTION_TYPE, HAVE, PREFER, RETAINED_FROM, STREAM_HEADER},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header, response::Parts};
 use http_body_util::{BodyExt, Empty};
@@ -92,6 +92,15 @@ pub(super) struct Arrival {
     _connection: Connection,
 }
 
+/// A reply to a plain GET.
+#[derive(Debug)]
+pub(super) struct Playing {
+    /// How long the container's header is, which goes before the stream's bytes.
+    pub(super) header: Option<usize>,
+    pub(super) body: Incoming,
+    _connection: Connection,
+}
+
 /// A connection that carries one request.
 #[derive(Debug)]
 struct Connection {
@@ -162,6 +171,17 @@ impl Question {
     /// Ask `upstream` what it holds.
     pub(super) async fn head(&self, upstream: &UpstreamUrl) -> Result<Answer, Cut> {
         self.ask(upstream, self.request(&Method::HEAD, "", upstream)).await
+    }
+
+    /// Ask `upstream` for the stream as a player does; `None` where this incarnation is not to be had.
+    pub(super) async fn play(&self, upstream: &UpstreamUrl) -> Result<Option<Playing>, Cut> {
+        let mut connection = connect(upstream).await?;
+        let request = self.request(&Method::GET, "", upstream);
+        let (head, body) = connection.sender.send_request(request).await?.into_parts();
+        let is_same = self.etag.is_some() && parsed(&head.headers, header::ETAG) == self.etag;
+        let header = parsed(&head.headers, STREAM_HEADER);
+        let playing = Playing { header, body, _connection: connection };
+        Ok((head.status == 200 && is_same).then_some(playing))
     }
 
     fn request(&self, method: &Method, query: &str, to: &UpstreamUrl) -> Request<Empty<Bytes>> {

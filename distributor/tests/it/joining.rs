@@ -5,6 +5,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use freshet_distributor::Durability;
 use tokio::io::AsyncWriteExt;
 
 use crate::node::{Node, soon, until};
@@ -171,4 +172,60 @@ async fn a_native_consumer_that_is_far_behind_goes_on_at_a_join_point_or_anywher
         assert_eq!(parts.iter().map(|(_, part)| part.len()).sum::<usize>(), bytes.len(), "{query}");
     }
     node.ask("GET", "/live/x?skip=never", &[]).await.refused(400);
+}
+
+/// A distributor that keeps no more than its ring.
+async fn forgetful(upstream: Option<&Node>) -> Node {
+    Node::with(|config| {
+        (config.store.data, config.store.ring_bytes) = (None, 1 << 20);
+        config.store.durability = Durability::Memory;
+        let urls = upstream.map(|node| format!("http://{}", node.address).parse().unwrap());
+        config.upstream.upstream = urls.into_iter().collect();
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_edge_that_comes_after_the_beginning_is_gone_has_the_header_all_the_same() {
+    let codecs = "-c:v mpeg2video -q:v 1 -c:a mp2";
+    let fragments = "-movflags frag_keyframe+empty_moov+default_base_moof -f mp4";
+    let root = forgetful(None).await;
+    let edge = forgetful(Some(&root)).await;
+    let leaf = forgetful(Some(&edge)).await;
+    for (name, media, has_header) in [
+        ("mp4", encode(&format!("{codecs} {fragments}")), true),
+        ("ts", encode(&format!("{codecs} -f mpegts")), true),
+        ("mp3", frames(0..4_000), false),
+    ] {
+        let (first, later) = media.split_at(media.len() - 100_000);
+        root.post(name, &format!("bytes 0-{}/*", first.len() - 1), first).await;
+        let path = format!("/live/{name}");
+        let gone = root.ask("HEAD", &path, &[]).await;
+        assert!(gone.field("retained-from").is_some(), "{name}: {} bytes", first.len());
+        let begin = async |node: &Node| {
+            let mut viewer = node.connect().await;
+            viewer.request("GET", &path, &[], b"").await;
+            let reply = viewer.head().await;
+            let join: usize = reply.field("stream-join").unwrap().parse().unwrap();
+            let header = reply.field("stream-header").map_or(0, |bytes| bytes.parse().unwrap());
+            let begun = header + (media.len() - join).min(100);
+            (join, header, viewer, begun)
+        };
+        let (_, header, mut viewer, _) = begin(&leaf).await;
+        assert_eq!(header > 0, has_header, "{name}");
+
+        root.post(name, &format!("bytes {}-{}/*", first.len(), media.len() - 1), later).await;
+        until(async || leaf.held(name).await.contains(&format!("-{}/", media.len() - 1))).await;
+
+        let (join, header, mut at_root, first) = begin(&root).await;
+        let expected = at_root.take(first).await[..first].to_vec();
+        assert!(media[join..].starts_with(&expected[header..]), "{name}");
+        for node in [&edge, &leaf] {
+            // The scanner looks at what has come once it is on its way.
+            until(async || begin(node).await.0 == join).await;
+            let (_, _, mut viewer, _) = begin(node).await;
+            assert_eq!(viewer.take(first).await[..first], expected, "{name}");
+        }
+        viewer.take(100).await;
+    }
 }
