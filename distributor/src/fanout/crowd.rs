@@ -219,7 +219,7 @@ struct Batch {
     writes: u64,
     bytes: u64,
     received: Option<Stamp>,
-    /// There was more to be had than one frame.
+    /// There was more to be had than one frame, or the stream's end.
     more: bool,
     someone_left: bool,
     /// Where to go on, if there are more seats.
@@ -243,7 +243,7 @@ impl Batch {
                 batch.writes += 1;
                 batch.received = frame.received();
             }
-            batch.more |= frame.is_full;
+            batch.more |= frame.is_followed;
             if let Some(left) = left {
                 batch.someone_left = true;
                 seats.give_back(key, left);

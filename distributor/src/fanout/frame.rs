@@ -34,15 +34,21 @@ pub(super) struct Frame {
     /// Where in the stream it was looked for.
     at: Option<u64>,
     ahead: Ahead,
-    /// There may be more behind it.
-    pub(super) is_full: bool,
+    /// The stream does not end for now behind it: there are more bytes, or there is its end.
+    pub(super) is_followed: bool,
     buffer: Vec<u8>,
     begin: usize,
 }
 
 impl Frame {
     pub(super) const fn new() -> Self {
-        Self { at: None, ahead: Ahead::Edge, is_full: false, buffer: Vec::new(), begin: HEAD_BYTES }
+        Self {
+            at: None,
+            ahead: Ahead::Edge,
+            is_followed: false,
+            buffer: Vec::new(),
+            begin: HEAD_BYTES,
+        }
     }
 
     /// Look for the bytes at `at`, unless that was the last place that was looked at.
@@ -53,6 +59,8 @@ impl Frame {
             self.ahead = stream.ahead(at, FRAME_BYTES_MAX, &mut self.buffer);
             self.at = Some(at);
             self.frame();
+            let is_sent = matches!(self.ahead, Ahead::Bytes { .. });
+            self.is_followed = is_sent && !stream.is_edge(self.end());
         }
         self.ahead
     }
@@ -65,7 +73,6 @@ impl Frame {
     /// Put the head before the bytes, and CRLF behind them.
     fn frame(&mut self) {
         let length = self.buffer.len() - HEAD_BYTES;
-        self.is_full = length >= FRAME_BYTES_MAX;
         let mut head = [0; HEAD_BYTES];
         let mut room = head.as_mut_slice();
         // There is room for any length that a frame has.
@@ -124,7 +131,6 @@ mod tests {
         assert_eq!(frame.bytes(Framing::Chunked), all);
         assert_eq!(frame.bytes(Framing::Raw), [b'x'; 26]);
         assert_eq!(frame.end(), 126);
-        assert!(!frame.is_full);
     }
 
     #[test]
@@ -132,6 +138,5 @@ mod tests {
         let frame = frame(&vec![0; FRAME_BYTES_MAX]);
         assert!(frame.bytes(Framing::Chunked).starts_with(b"10000\r\n\0"));
         assert_eq!(frame.end(), 100 + FRAME_BYTES_MAX as u64);
-        assert!(frame.is_full);
     }
 }

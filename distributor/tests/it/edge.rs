@@ -112,6 +112,39 @@ async fn everybody_gets_the_same_bytes_then_the_end_and_then_another_reply() {
     assert_eq!(node.metric("freshet_cut_deliveries_total").await, 0);
 }
 
+/// The end may come while the last bytes are being sent: whether it does is up to two threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_comes_with_the_last_bytes_reaches_everybody() {
+    const ROUNDS: usize = 30;
+    for _ in 0..ROUNDS {
+        let node = Node::start().await;
+        let mut source = Source::new(&node).await;
+        let mut consumers = Vec::new();
+        for _ in 0..40 {
+            consumers.push(Consumer::new(&node, "/live/x?from=start").await);
+        }
+        source.until_at_the_edge(40, &mut consumers).await;
+
+        let (from, last) = (source.sent.len(), bytes(150_000));
+        let end = from + last.len();
+        let range = format!("bytes {from}-{}/{end}", end - 1);
+        let posted = tokio::spawn({
+            let mut origin = node.connect().await;
+            async move {
+                let fields = [("Content-Range", range.as_str())];
+                origin.request("POST", "/live/x", &fields, &last).await;
+                origin.reply("POST").await.status
+            }
+        });
+
+        for Consumer { mut peer, mut reply } in consumers {
+            soon(peer.drain(&mut reply)).await;
+            assert!(reply.ended && reply.body.len() == end);
+        }
+        assert_eq!(posted.await.unwrap(), 200);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_pauses_gets_every_byte_and_holds_up_nobody() {
     let node = Node::start().await;
