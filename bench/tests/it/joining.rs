@@ -27,8 +27,8 @@ use crate::{
 
 /// How often somebody joins each container.
 const MOMENTS: usize = 10;
-/// At one moment in so many mpv, VLC and ffprobe join as well.
-const EVERY: usize = 5;
+/// curl, ffmpeg, mpv, VLC, ffprobe.
+const PLAYERS: usize = 5;
 const SEED: u64 = 8;
 
 /// How long the films are, and their groups of pictures: 12 of 25 a second.
@@ -163,8 +163,9 @@ struct Joined {
     head: PathBuf,
     curl: Player,
     ffmpeg: Player,
-    /// mpv, VLC and ffprobe, where it was their turn.
-    others: Option<[Player; 3]>,
+    mpv: Player,
+    vlc: Player,
+    ffprobe: Player,
 }
 
 impl Joined {
@@ -177,24 +178,15 @@ impl Joined {
         let mut curl = Command::new("curl");
         curl.args(["-sSN", "--fail", "-D"]).arg(&head);
         let input = ["-v", "error", "-nostdin", "-i", url];
-        let others = || {
-            [
-                start("mpv", mpv(film), &[&["--o=OUT", url]]),
-                start("cvlc", vlc(film.folder.path()), &[film.for_vlc(), &[url]]),
-                start("ffprobe", ffprobe(film), &[&[url]]),
-            ]
-        };
         Self {
             moment,
             head,
             curl: start("curl", curl, &[&["-o", "OUT", url]]),
             ffmpeg: start("ffmpeg", Command::new("ffmpeg"), &[&input, film.output(), &["OUT"]]),
-            others: index.is_multiple_of(EVERY).then(others),
+            mpv: start("mpv", mpv(film), &[&["--o=OUT", url]]),
+            vlc: start("cvlc", vlc(film.folder.path()), &[film.for_vlc(), &[url]]),
+            ffprobe: start("ffprobe", ffprobe(film), &[&[url]]),
         }
-    }
-
-    fn len(&self) -> usize {
-        2 + self.others.as_ref().map_or(0, |others| others.len())
     }
 
     /// Wait until they have played to the end, and see what they were given and what they made of it.
@@ -222,11 +214,9 @@ impl Joined {
         let (taken, said) = self.ffmpeg.ended();
         assert_eq!(said, "", "{what}: ffmpeg");
         assert!(film.read(taken) == expected, "{what}: ffmpeg has other frames than the file");
-        if let Some([mpv, vlc, ffprobe]) = self.others {
-            check_mpv(film, mpv, &expected, &what);
-            check_vlc(film, vlc, &expected, &what);
-            check_ffprobe(ffprobe, &expected, &what);
-        }
+        check_mpv(film, self.mpv, &expected, &what);
+        check_vlc(film, self.vlc, &expected, &what);
+        check_ffprobe(self.ffprobe, &expected, &what);
     }
 }
 
@@ -315,7 +305,7 @@ fn everybody_joins(name: &'static str, media_type: &'static str, recipe: &str) {
             posted = moment;
         }
         joined.push(Joined::start(&film, &url, moment, index));
-        wait_for_consumers(&node.address, joined.iter().map(Joined::len).sum());
+        wait_for_consumers(&node.address, joined.len() * PLAYERS);
     }
     film.post(&url, posted, all);
 
