@@ -15,6 +15,14 @@ pub struct Options {
     /// Scenarios, by name or file
     #[arg(value_name = "SCENARIO", required = true)]
     pub scenarios: Vec<String>,
+    /// Through what, and how often.
+    #[command(flatten)]
+    pub through: Through,
+}
+
+/// What scenarios go through.
+#[derive(Clone, Debug, Args)]
+pub struct Through {
     /// Through which relay: a name, or NAME=PUBLISH_URL,CONSUME_URL for one that runs already
     #[arg(long, default_value = "freshet", value_name = "NAME")]
     pub relay: Relay,
@@ -24,6 +32,12 @@ pub struct Options {
     /// What else is told.
     #[command(flatten)]
     pub common: Common,
+}
+
+impl Through {
+    fn entry(&self, name: String, scenario: Scenario) -> Entry {
+        Entry { name, scenario, relays: vec![self.relay.clone()], rounds: self.rounds }
+    }
 }
 
 /// What `bench sweep` is told.
@@ -35,15 +49,9 @@ pub struct SweepOptions {
     /// The setting that is varied and its values; repeatable, and then every combination is measured
     #[arg(value_name = "KEY=VALUE,VALUE,..", required = true)]
     pub vary: Vec<String>,
-    /// Through which relay: a name, or NAME=PUBLISH_URL,CONSUME_URL for one that runs already
-    #[arg(long, default_value = "freshet", value_name = "NAME")]
-    pub relay: Relay,
-    /// How often
-    #[arg(long, default_value_t = 1, value_name = "COUNT")]
-    pub rounds: usize,
-    /// What else is told.
+    /// Through what, and how often.
     #[command(flatten)]
-    pub common: Common,
+    pub through: Through,
 }
 
 impl Options {
@@ -54,9 +62,8 @@ impl Options {
     /// A scenario is not sound.
     pub fn entries(&self) -> anyhow::Result<Vec<Entry>> {
         let entry = |name: &String| {
-            let scenario = self.common.scenario(name)?;
-            let (name, relays) = (name.clone(), vec![self.relay.clone()]);
-            Ok(Entry { name, scenario, relays, rounds: self.rounds })
+            let scenario = self.through.common.scenario(name)?;
+            Ok(self.through.entry(name.clone(), scenario))
         };
         self.scenarios.iter().map(entry).collect()
     }
@@ -69,7 +76,8 @@ impl SweepOptions {
     ///
     /// The scenario is not sound, or with one of the values is not.
     pub fn entries(&self) -> anyhow::Result<Vec<Entry>> {
-        let mut variants = vec![(self.scenario.clone(), self.common.scenario(&self.scenario)?)];
+        let mut variants =
+            vec![(self.scenario.clone(), self.through.common.scenario(&self.scenario)?)];
         for vary in &self.vary {
             let (key, values) = key_value(vary)?;
             let mut next = Vec::new();
@@ -83,10 +91,7 @@ impl SweepOptions {
         if variants.is_empty() {
             bail!("there are no values to go through");
         }
-        let entry = |(name, scenario)| {
-            let (relays, rounds) = (vec![self.relay.clone()], self.rounds);
-            Entry { name, scenario, relays, rounds }
-        };
+        let entry = |(name, scenario)| self.through.entry(name, scenario);
         Ok(variants.into_iter().map(entry).collect())
     }
 }
@@ -112,9 +117,7 @@ mod tests {
         let options = SweepOptions {
             scenario: "hundred".into(),
             vary: vary.iter().map(ToString::to_string).collect(),
-            relay: Relay::Distributor,
-            rounds: 1,
-            common: Common::default(),
+            through: Through { relay: Relay::Distributor, rounds: 1, common: Common::default() },
         };
         Ok(options.entries()?.into_iter().map(|entry| entry.name).collect())
     }

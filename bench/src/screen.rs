@@ -43,7 +43,7 @@ pub fn versus(options: &versus::Options) -> anyhow::Result<()> {
 ///
 /// See [`versus()`].
 pub fn run(options: &run::Options) -> anyhow::Result<()> {
-    measure(&options.entries()?, &options.common)
+    measure(&options.entries()?, &options.through.common)
 }
 
 /// `bench sweep`.
@@ -52,7 +52,7 @@ pub fn run(options: &run::Options) -> anyhow::Result<()> {
 ///
 /// See [`versus()`].
 pub fn sweep(options: &run::SweepOptions) -> anyhow::Result<()> {
-    measure(&options.entries()?, &options.common)
+    measure(&options.entries()?, &options.through.common)
 }
 
 /// `bench list`.
@@ -171,7 +171,7 @@ pub fn memory(options: &memory::Options) -> anyhow::Result<()> {
 pub fn joins(options: &joins::Options) -> anyhow::Result<()> {
     let figures = joins::run(options)?;
     say(&figures.to_string())?;
-    write(options.json.as_deref(), &figures)?;
+    write(options.stage.json.as_deref(), &figures)?;
     if figures.wrong > 0 {
         bail!("the distributor delivered wrong bytes at {} places", figures.wrong);
     }
@@ -186,7 +186,7 @@ pub fn joins(options: &joins::Options) -> anyhow::Result<()> {
 pub fn stalled(options: &stalled::Options) -> anyhow::Result<()> {
     let figures = stalled::run(options, |pair| say(&pair.to_string()))?;
     say(&figures.to_string())?;
-    write(options.json.as_deref(), &figures)?;
+    write(options.stage.json.as_deref(), &figures)?;
     let wrong: u64 = figures.pairs.iter().map(|pair| pair.alone.wrong + pair.beside.wrong).sum();
     if wrong > 0 {
         bail!("the distributor delivered wrong bytes at {wrong} places");

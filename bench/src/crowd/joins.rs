@@ -4,7 +4,7 @@
 //! The floor is what somebody waits who comes alone, at the same machine, a moment before: connection,
 //! request, and whatever else the machine does. What is reported is the wait beyond it.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Viewer, on_stage, percentile};
+use super::{Stage, Viewer, percentile};
 use crate::clock::Moment;
 
 /// What 99 of 100 may wait beyond the floor.
@@ -36,16 +36,9 @@ pub struct Options {
     /// The time within which they do, evenly
     #[arg(long, default_value_t = 1_000, value_name = "MILLISECONDS")]
     pub within: u64,
-    /// The stream's rate
-    #[arg(long, default_value_t = 1_000_000, value_name = "BITS_PER_SECOND", value_parser = clap::value_parser!(u64).range(1..))]
-    pub rate: u64,
-    /// Where the distributor has its disk copy, in a folder that is removed afterwards
-    /// [default: the system's folder for what is temporary]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Write the figures to this file as well
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    /// The stream that they come to.
+    #[command(flatten)]
+    pub stage: Stage,
 }
 
 /// Times in microseconds, from before the connection to the first byte of the body.
@@ -118,7 +111,7 @@ pub fn run(options: &Options) -> anyhow::Result<Figures> {
     if options.consumers == 0 {
         bail!("nobody to join: consumers begin at 1");
     }
-    on_stage(options.data.as_deref(), options.rate, |address| {
+    options.stage.run(|address| {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(measure(address, options))
     })

@@ -14,12 +14,13 @@ mod viewer;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    path::Path,
+    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 
 use anyhow::{Context, bail};
+use clap::Args;
 use tempfile::TempDir;
 
 use self::viewer::Viewer;
@@ -40,30 +41,45 @@ const CHUNK_BYTES: usize = 4 << 10;
 const WAV_HEADER: &[u8; 44] = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x02\0\
     \x44\xac\0\0\x10\xb1\x02\0\x04\0\x10\0data\xff\xff\xff\xff";
 
-/// A distributor with its defaults and a disk copy, and a live stream on it for as long as `audience` runs.
-fn on_stage<T>(
-    data: Option<&Path>,
-    bits_per_second: u64,
-    audience: impl FnOnce(SocketAddr) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    let folder = data.map_or_else(TempDir::new, TempDir::new_in);
-    let folder = folder.context("no folder for the disk copy")?;
-    let path = folder.path().to_str().context("the folder's name is no text")?;
-    let server = Role::start(&["distributor", "--data", path])?;
-    let address = server.address()?;
-    let schedule = Schedule { start: Moment::now(), chunk_bytes: CHUNK_BYTES, bits_per_second };
-    let stop = AtomicBool::new(false);
-    let seen = thread::scope(|scope| {
-        let publisher = scope.spawn(|| publish(address, schedule, &stop));
-        let seen = audience(address);
-        stop.store(true, Ordering::Relaxed);
-        match publisher.join() {
-            Ok(published) => published.context("publisher").and(seen),
-            Err(_) => bail!("the publisher panicked"),
-        }
-    })?;
-    server.stop()?;
-    Ok(seen)
+/// The stream that a crowd comes to, and what becomes of the figures.
+#[derive(Clone, Debug, Args)]
+pub struct Stage {
+    /// The stream's rate
+    #[arg(long, default_value_t = 1_000_000, value_name = "BITS_PER_SECOND", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: u64,
+    /// Where the distributor has its disk copy, in a folder that is removed afterwards
+    /// [default: the system's folder for what is temporary]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Write the figures to this file as well
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+impl Stage {
+    /// A distributor with its defaults and a disk copy, and a live stream on it for as long as `audience`
+    /// runs.
+    fn run<T>(&self, audience: impl FnOnce(SocketAddr) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let folder = self.data.as_deref().map_or_else(TempDir::new, TempDir::new_in);
+        let folder = folder.context("no folder for the disk copy")?;
+        let path = folder.path().to_str().context("the folder's name is no text")?;
+        let server = Role::start(&["distributor", "--data", path])?;
+        let address = server.address()?;
+        let (start, bits_per_second) = (Moment::now(), self.rate);
+        let schedule = Schedule { start, chunk_bytes: CHUNK_BYTES, bits_per_second };
+        let stop = AtomicBool::new(false);
+        let seen = thread::scope(|scope| {
+            let publisher = scope.spawn(|| publish(address, schedule, &stop));
+            let seen = audience(address);
+            stop.store(true, Ordering::Relaxed);
+            match publisher.join() {
+                Ok(published) => published.context("publisher").and(seen),
+                Err(_) => bail!("the publisher panicked"),
+            }
+        })?;
+        server.stop()?;
+        Ok(seen)
+    }
 }
 
 /// The stream, by the schedule, until `stop`.

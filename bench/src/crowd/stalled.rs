@@ -7,7 +7,6 @@ use std::{
     fmt,
     io::Write,
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -16,7 +15,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio::{runtime, task::JoinSet, time::Instant};
 
-use super::{PATH, Viewer, on_stage, percentile};
+use super::{PATH, Stage, Viewer, percentile};
 use crate::{chunk::Chunk, clock::Moment, stats::Spread};
 
 /// What the others' p99 may be beside those that have stopped, by what it is without.
@@ -41,16 +40,9 @@ pub struct Options {
     /// Pairs of with and without
     #[arg(long, default_value_t = 5, value_name = "COUNT")]
     pub pairs: usize,
-    /// The stream's rate
-    #[arg(long, default_value_t = 1_000_000, value_name = "BITS_PER_SECOND", value_parser = clap::value_parser!(u64).range(1..))]
-    pub rate: u64,
-    /// Where the distributor has its disk copy, in a folder that is removed afterwards
-    /// [default: the system's folder for what is temporary]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Write the figures to this file as well
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    /// The stream that they come to.
+    #[command(flatten)]
+    pub stage: Stage,
 }
 
 /// What those that read saw, from when chunks were due to their last byte, in microseconds.
@@ -149,7 +141,7 @@ pub fn run(
 }
 
 fn half(options: &Options, stalled: usize) -> anyhow::Result<Half> {
-    on_stage(options.data.as_deref(), options.rate, |address| {
+    options.stage.run(|address| {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             // Once somebody has bytes there is a stream to join.

@@ -42,3 +42,39 @@ pub(super) async fn write(
     pipe.shutdown().await?;
     Ok((bytes, Sha256Digest(hash.finalize().into())))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::chunk::Checker;
+
+    #[tokio::test]
+    async fn what_waits_for_the_relay_is_not_forgiven() {
+        let (mut relay, pipe) = tokio::io::duplex(100);
+        let (chunk_bytes, bits_per_second) = (100, 100 * 8 * 1_000);
+        let schedule = Schedule { start: Moment::now(), chunk_bytes, bits_per_second };
+        let (over, mut dues) = (CancellationToken::new(), Vec::new());
+        let read = async {
+            // The pipe has room for one chunk: the second one waits.
+            sleep(Duration::from_millis(100)).await;
+            let (mut checker, mut buffer) = (Checker::default(), [0; 100]);
+            while let Ok(1..) = relay.read_exact(&mut buffer).await {
+                checker.take(&buffer, |chunk| dues.push((chunk.number, chunk.due)));
+                if dues.len() == 50 {
+                    over.cancel();
+                }
+            }
+        };
+        let (written, ()) = tokio::join!(write(pipe, schedule, &over), read);
+
+        assert_eq!(written.unwrap().0, dues.len() as u64 * 100);
+        // Those that were due while it waited are as old as they are.
+        for (number, due) in &dues[2..50] {
+            assert_eq!(*due, schedule.chunk(*number).due, "chunk {number}");
+        }
+    }
+}

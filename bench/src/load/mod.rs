@@ -19,7 +19,7 @@ mod window;
 
 mod reply;
 
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::{Context, bail};
 use rustix::{
@@ -105,16 +105,21 @@ impl Load {
             if waited == all {
                 joined();
             }
-            let mut sum = Report::default();
-            for thread in started {
-                match thread.join() {
-                    Ok(report) => sum.add(report?),
-                    Err(_) => bail!("a thread of the load panicked"),
-                }
-            }
-            Ok(sum)
+            sum(started)
         })
     }
+}
+
+/// What all of these threads saw together.
+fn sum(started: Vec<ScopedJoinHandle<'_, anyhow::Result<Report>>>) -> anyhow::Result<Report> {
+    let mut sum = Report::default();
+    for thread in started {
+        match thread.join() {
+            Ok(report) => sum.add(report?),
+            Err(_) => bail!("a thread of the load panicked"),
+        }
+    }
+    Ok(sum)
 }
 
 /// One thread of it.

@@ -18,7 +18,7 @@ use rustix::{
     time::Timespec,
 };
 
-use super::{Load, Report, Window};
+use super::{Load, Report, Window, sum};
 use crate::{
     chunk::Checker,
     clock::Moment,
@@ -39,14 +39,7 @@ pub(super) fn run(load: &Load, window: &Window, joined: impl FnOnce()) -> anyhow
             let rest = readers.split_off(readers.len().min(each));
             started.push(work(std::mem::replace(&mut readers, rest)));
         }
-        let mut sum = Report::default();
-        for thread in started {
-            match thread.join() {
-                Ok(report) => sum.add(report?),
-                Err(_) => bail!("a thread of the load panicked"),
-            }
-        }
-        Ok(sum)
+        sum(started)
     })
 }
 

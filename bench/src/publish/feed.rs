@@ -163,7 +163,66 @@ impl Credit {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Read, net::TcpListener};
+
     use super::*;
+    use crate::{chunk::Checker, target::Scheme};
+
+    /// Chunks that are larger than what sockets have room for: who does not read holds the publisher up.
+    const CHUNK_BYTES: usize = 1 << 20;
+
+    /// The time that each chunk had to be there, and when it was, of a stream of 20 chunks a second that
+    /// nobody reads for a while at first.
+    fn held_up() -> (Vec<(Moment, Moment)>, Fed) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = Target::new(Scheme::Tcp, listener.local_addr().unwrap(), "/x");
+        let rate = CHUNK_BYTES as u64 * 8 * 20;
+        let feed = Feed { to, streams: 1, chunk: CHUNK_BYTES, rate, is_traced: true };
+        let window = Window::default();
+        window.open(Moment::from_nanos(0), Moment::from_nanos(u64::MAX));
+        thread::scope(|scope| {
+            let publishing = scope.spawn(|| feed.run(&window, None, || ()).unwrap());
+            let (mut there, _) = listener.accept().unwrap();
+            thread::sleep(Duration::from_millis(800));
+            let (mut seen, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+            let mut checker = Checker::default();
+            loop {
+                let read = there.read(&mut buffer).unwrap();
+                if read == 0 {
+                    break;
+                }
+                checker.take(&buffer[..read], |chunk| seen.push((chunk.due, Moment::now())));
+                if seen.len() > 30 {
+                    window.close();
+                }
+            }
+            (seen, publishing.join().unwrap())
+        })
+    }
+
+    #[test]
+    fn a_relay_that_holds_up_is_late_and_the_schedule_waits_for_nobody() {
+        let (seen, fed) = held_up();
+        let every = Duration::from_millis(50);
+        let first = seen[0].0;
+        for (number, (due, came)) in (0..).zip(&seen) {
+            assert_eq!(*due, first.after(every * number), "chunk {number}");
+            assert!(came >= due, "chunk {number} came before it was due");
+        }
+        // What waited for the reader is late by as much as it waited, in the age and in the publisher's own.
+        let late = |(due, came): &(Moment, Moment)| came.since(*due);
+        assert!(seen.iter().map(late).max().unwrap() >= Duration::from_millis(500));
+        assert!(fed.late.latency().max_us >= 300_000, "{:?}", fed.late.latency());
+        // It has caught up, and sends each chunk when it is due, not as fast as it can.
+        let last = seen.last().map(late).unwrap();
+        assert!(last < Duration::from_millis(500), "{last:?}");
+        assert_eq!(fed.sent.len() as u64, fed.chunks);
+        let sent_early = fed
+            .sent
+            .iter()
+            .any(|(number, at)| *at < first.after(every * u32::try_from(*number).unwrap()).nanos());
+        assert!(!sent_early, "sent before it was due");
+    }
 
     #[test]
     fn a_publisher_waits_for_the_slowest_consumer() {

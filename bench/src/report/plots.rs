@@ -4,7 +4,11 @@ use std::{error::Error, ops::Range};
 
 use anyhow::anyhow;
 use plotters::{
-    coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter},
+    chart::ChartContext,
+    coord::{
+        CoordTranslate,
+        ranged1d::{AsRangedCoord, Ranged, ValueFormatter},
+    },
     prelude::{
         BLACK, ChartBuilder, Color, IntoDrawingArea, IntoLogRange, LineSeries, PathElement,
         RGBColor, SVGBackend, SeriesLabelPosition, WHITE,
@@ -152,15 +156,23 @@ impl Plot<'_> {
                 .label(name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.2))
-            .draw()?;
+        key(&mut chart)?;
         area.present()?;
         Ok(())
     }
+}
+
+/// Which colour is what.
+pub(super) fn key<'a, C: CoordTranslate>(
+    chart: &mut ChartContext<'a, SVGBackend<'a>, C>,
+) -> Result<(), Box<dyn Error>> {
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.2))
+        .draw()?;
+    Ok(())
 }
 
 /// From the least to the greatest, and never nothing in between.

@@ -4,11 +4,9 @@
 use std::error::Error;
 
 use anyhow::anyhow;
-use plotters::prelude::{
-    BLACK, ChartBuilder, Color, IntoDrawingArea, Rectangle, SVGBackend, SeriesLabelPosition, WHITE,
-};
+use plotters::prelude::{ChartBuilder, Color, IntoDrawingArea, Rectangle, SVGBackend, WHITE};
 
-use super::plots::{COLOURS, SIZE};
+use super::plots::{COLOURS, SIZE, key};
 use crate::breakdown::stages::{STAGES, Stages};
 
 /// The plot.
@@ -44,15 +42,10 @@ fn onto(svg: &mut String, of: &Stages) -> Result<(), Box<dyn Error>> {
             let left = bar as f64;
             Rectangle::new([(left + 0.1, below), (left + 0.9, top)], colour.filled())
         });
-        let key = move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.filled());
-        chart.draw_series(bars)?.label(*name).legend(key);
+        let square = move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.filled());
+        chart.draw_series(bars)?.label(*name).legend(square);
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.2))
-        .draw()?;
+    key(&mut chart)?;
     area.present()?;
     Ok(())
 }
