@@ -99,7 +99,7 @@ pub struct StoreConfig {
     /// How long consumers of a live stream stay when nobody posts to it; then they are cut.
     #[arg(long, env = "FRESHET_LINGER", value_parser = duration, default_value = "10m", value_name = "DURATION")]
     pub linger: Duration,
-    /// Seed of all randomness, to repeat a run. Without it: the system's.
+    /// Seed of entity tags and of the journals' salts, to repeat a run. Without it: the system's.
     #[arg(long, env = "FRESHET_SEED", value_name = "NUMBER")]
     pub seed: Option<u64>,
 }

@@ -169,11 +169,13 @@ impl Parts {
         if self.is_over(&stream) { Next::End } else { Next::Wait }
     }
 
-    /// Where bytes that are skipped may end; not looked for while there is nothing to skip.
+    /// Where bytes that are skipped may end. Not looked for while there is nothing to skip: where so
+    /// much comes meanwhile that there is, this part still goes in order.
     fn landing(&self, stream: &Stream, reach: Reach) -> Landing {
         match self.skip {
+            Skip::Any => Landing::Anywhere,
             Skip::Join if reach.is_far(self.edge, stream.end()) => stream.landing(),
-            _ => Landing::Anywhere,
+            Skip::Join => Landing::At(None),
         }
     }
 
