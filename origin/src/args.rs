@@ -134,7 +134,7 @@ pub(crate) struct Card {
     #[arg(long, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::CARD_GOP_MAX)))]
     gop: Option<u32>,
-    /// Bits per second of the picture, about.
+    /// Bits per second of the picture, about: noise makes it as large, where a corner has room for that.
     #[arg(long, value_name = "BITS_PER_S", default_value_t = limits::CARD_BITRATE_DEFAULT,
           value_parser = clap::value_parser!(u32)
           .range(limits::VIDEO_BITRATE_MIN as i64..=limits::VIDEO_BITRATE_MAX as i64))]

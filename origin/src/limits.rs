@@ -94,6 +94,10 @@ pub const CARD_SIDES_MAX: (u32, u32) = (3840, 2160);
 /// Bits per second of the test card's picture where nothing is asked for.
 pub const CARD_BITRATE_DEFAULT: u32 = 2_000_000;
 
+/// Frames in which it makes up for those that cost more or less than their share: enough that a key frame
+/// does not show, few enough that a second has its rate.
+pub const CARD_NOISE_FRAMES: f64 = 15.0;
+
 /// Bits per second of its tone.
 pub const CARD_SOUND_BITRATE: u32 = 48_000;
 

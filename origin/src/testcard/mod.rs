@@ -12,6 +12,7 @@
 
 mod glyphs;
 mod mp4;
+mod noise;
 mod picture;
 mod sound;
 mod video;
@@ -25,7 +26,7 @@ use bytes::Bytes;
 use freshet_protocol::Stamp;
 use tokio::time::Instant;
 
-use self::{picture::Picture, sound::Sound, video::Video};
+use self::{noise::Noise, picture::Picture, sound::Sound, video::Video};
 use crate::{
     encoder::Size,
     limits::{
@@ -43,7 +44,7 @@ pub struct TestCard {
     pub fps: u32,
     /// Pictures from one key frame to the next.
     pub gop: u32,
-    /// Bits per second of the picture, about.
+    /// Bits per second of the picture, about: noise makes it as large, where a corner has room for that.
     pub video_bitrate: u32,
     /// Is there a tone?
     pub sound: bool,
@@ -134,6 +135,7 @@ struct Studio {
     /// When it began, by both clocks.
     begun: (Instant, Stamp),
     picture: Picture,
+    noise: Noise,
     video: Video,
     sound: Option<Sound>,
     mp4: mp4::Writer,
@@ -148,6 +150,7 @@ impl Studio {
             card,
             begun,
             picture: Picture::new(card.size),
+            noise: Noise::new(card.video_bitrate, card.fps),
             video: Video::new(&card),
             sound: card.sound.then(|| Sound::new(begun.1)).transpose()?,
             mp4: mp4::Writer::default(),
@@ -186,8 +189,9 @@ impl Studio {
 
     fn frame(&mut self) -> Result<Captured, TestCardError> {
         let at = Stamp::from(SystemTime::now());
-        let picture = self.picture.draw(at, self.frames);
+        let picture = self.picture.draw(at, self.frames, self.noise.dots());
         let frame = self.video.encode(picture)?;
+        self.noise.cost(frame.bytes.len());
         let due = |frame: u64| mp4::video_time(self.begun.1, frame, self.card.fps);
         let (time, next) = (due(self.frames), due(self.frames + 1));
         let mut bytes = Vec::new();

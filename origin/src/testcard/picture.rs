@@ -1,8 +1,11 @@
-//! The picture: colour bars, a clock for people, a code for machines, and something that moves.
+//! The picture: colour bars, a clock for people, a code for machines, something that moves, and noise.
 
 use freshet_protocol::{CardCode, Stamp};
 
-use super::glyphs::{ADVANCE, DOTS, dots};
+use super::{
+    glyphs::{ADVANCE, DOTS, dots},
+    noise::sprinkle,
+};
 use crate::encoder::Size;
 
 /// Luma and chroma of the bars (ITU-R BT.709, 75 %): white, yellow, cyan, green, magenta, red, blue.
@@ -18,10 +21,11 @@ const BARS: [[u8; 3]; 7] = [
 const BLACK: [u8; 3] = [16, 128, 128];
 const WHITE: u8 = 235;
 
-/// Parts of the picture's height, in 18ths: the code ends, the bars end, the moving block ends.
+/// Parts of the picture's height, in 18ths: the code ends, the bars end, the moving block ends, noise may begin.
 const BARS_FROM: usize = 3;
 const BARS_TO: usize = 10;
 const BLOCK_TO: usize = 11;
+const NOISE_FROM: usize = 15;
 
 /// Frames that the moving block takes from left to right.
 const SWEEP: u64 = 60;
@@ -62,8 +66,8 @@ impl Picture {
         Self { still: y.clone(), planes: Planes { width, height, y, u, v } }
     }
 
-    /// Draw the frame of that number, captured then.
-    pub(super) fn draw(&mut self, captured: Stamp, frame: u64) -> &Planes {
+    /// Draw the frame of that number, captured then, with so many dots of noise where there is room for them.
+    pub(super) fn draw(&mut self, captured: Stamp, frame: u64, noise: usize) -> &Planes {
         self.planes.y.copy_from_slice(&self.still);
         let (width, height) = (self.planes.width, self.planes.height);
         CardCode::new(captured, frame).draw(&mut self.planes.y, width);
@@ -75,6 +79,10 @@ impl Picture {
         self.write(&clock(captured), (scale * ADVANCE / 2, below + block / 2), scale);
         let top = below + block + DOTS.1 * scale;
         self.write(&frame.to_string(), (scale * ADVANCE / 2, top), scale / 2);
+        let free = NOISE_FROM * height / 18 * width;
+        if let Some(rows) = self.planes.y.get_mut(free..) {
+            sprinkle(rows, width, noise, frame);
+        }
         &self.planes
     }
 
@@ -114,7 +122,7 @@ mod tests {
             let mut picture = Picture::new(size.parse().unwrap());
             for frame in [0, 59, 1_000_000] {
                 let at = Stamp::from_nanos(1_700_000_000_123_456_000);
-                let Planes { width, height, y, u, v } = picture.draw(at, frame);
+                let Planes { width, height, y, u, v } = picture.draw(at, frame, usize::MAX);
                 let code = CardCode::read(*width, *height, |x, row| y[row * width + x]).unwrap();
                 assert_eq!((code.captured(at), code.frame()), (at, frame as u32), "{size}");
                 assert_eq!((u.len(), v.len()), (y.len() / 4, y.len() / 4), "{size}");
@@ -133,6 +141,6 @@ mod tests {
         let mut picture = Picture::new("320x180".parse().unwrap());
         let below = |planes: &Planes| planes.y[320 * 30..].to_vec();
         let at = Stamp::from_nanos(0);
-        assert_ne!(below(picture.draw(at, 1)), below(picture.draw(at, 2)));
+        assert_ne!(below(picture.draw(at, 1, 0)), below(picture.draw(at, 2, 0)));
     }
 }

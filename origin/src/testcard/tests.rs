@@ -54,6 +54,20 @@ fn without_sound_there_are_frames_alone() {
 }
 
 #[test]
+fn frames_are_as_large_as_the_bit_rate_says() {
+    const FRAMES: usize = 150;
+    for video_bitrate in [400_000, 1_500_000] {
+        let size = "320x180".parse().unwrap();
+        let card = TestCard { size, gop: 50, video_bitrate, ..card() };
+        let mut studio = Studio::new(card).unwrap();
+        let bytes: usize = (0..FRAMES).map(|_| studio.frame().unwrap().bytes.len()).sum();
+        let rate = bytes * 8 * card.fps as usize / FRAMES;
+        let share = rate as f64 / f64::from(video_bitrate);
+        assert!((0.8..1.3).contains(&share), "{rate} of {video_bitrate}");
+    }
+}
+
+#[test]
 fn it_ends_when_nobody_takes_its_pieces() {
     let mut taken = 0;
     let endless = TestCard { seconds: None, ..card() };

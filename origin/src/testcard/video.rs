@@ -44,7 +44,7 @@ impl Video {
             .usage_type(UsageType::CameraVideoRealTime)
             .max_frame_rate(FrameRate::from_hz(card.fps as f32))
             .bitrate(BitRate::from_bps(card.video_bitrate))
-            // The one that keeps to the rate by quality alone, without leaving frames out.
+            // Of even quality, and no frame left out: what the rate is kept by is the noise.
             .rate_control_mode(RateControlMode::Bufferbased)
             .profile(Profile::Baseline)
             .scene_change_detect(false)
