@@ -12,10 +12,10 @@ use std::{fmt, str::FromStr};
 use freshet_protocol::{
     ChunkRange, Delivery, ETag, ETagList, Held, PartReader, PartStep, Placed, Route, Sha256Digest,
     Stamp, StreamName, boundary_of,
-    doors::{LineError, LineReader, asp, lines, packets},
+    doors::{LineError, LineReader, asp, groups, lines, packets},
     limits::{
-        DOOR_LINE_BYTES_MAX, NAME_SEGMENT_BYTES_MAX, NAME_SEGMENTS_MAX, OFFSET_END_MAX,
-        PACKET_BYTES_MAX, RANGES_MAX, WAIT_SECONDS_MAX,
+        DATAGRAM_BYTES_MAX, DOOR_LINE_BYTES_MAX, NAME_SEGMENT_BYTES_MAX, NAME_SEGMENTS_MAX,
+        OFFSET_END_MAX, PACKET_BYTES_MAX, RANGES_MAX, WAIT_SECONDS_MAX,
     },
     wait_of,
 };
@@ -24,7 +24,7 @@ use freshet_protocol::{
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("stream_name", stream_name),
     ("content_range", content_range),
     ("delivery_query", delivery_query),
@@ -33,6 +33,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("door_asp", door_asp),
     ("door_packets", door_packets),
     ("door_lines", door_lines),
+    ("door_groups", door_groups),
 ];
 
 /// A name that is accepted stays inside its folder, needs no escape, and is its own URL.
@@ -172,6 +173,20 @@ pub fn door_packets(data: &[u8]) {
     assert_eq!(sliced, whole);
     for packet in whole {
         assert!(packet.encode().len() <= PACKET_BYTES_MAX);
+    }
+}
+
+/// A datagram that means something is written as it was read, and none is larger than datagrams are.
+pub fn door_groups(data: &[u8]) {
+    if let Ok((seq, meaning)) = groups::Handshake::decode(data) {
+        assert_eq!(meaning.encode(seq), data);
+    }
+    if let Ok((seq, message)) = groups::Message::decode(data) {
+        assert_eq!(message.encode(seq), data);
+        if let groups::Message::Movies(movies) = message {
+            let lists = groups::movie_lists(movies);
+            assert!(lists.iter().all(|list| list.encode(seq).len() <= DATAGRAM_BYTES_MAX));
+        }
     }
 }
 

@@ -69,3 +69,14 @@ pub const PACKET_DATA_BYTES_MAX: usize = 4072;
 const _: () = assert!(ASP_LINE_CHARS_MAX == ASP_CHUNK_BYTES.div_ceil(3) * 4);
 const _: () = assert!(ASP_EMAIL_CHARS_MAX * 4 <= DOOR_LINE_BYTES_MAX);
 const _: () = assert!(ASP_LINE_CHARS_MAX <= DOOR_REPLY_BYTES_MAX);
+
+/// Bytes of a datagram of a group: what every path on the internet carries in one piece, with room for tunnels.
+pub const DATAGRAM_BYTES_MAX: usize = 1_200;
+
+/// Bytes of a movie in one datagram: what is left beside type, number and offset.
+pub const DATAGRAM_DATA_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - 17;
+
+/// Bytes of a movie's name in a list: its length goes in one byte. A longer name is cut.
+pub const MOVIE_NAME_BYTES_MAX: usize = 255;
+
+const _: () = assert!(MOVIE_NAME_BYTES_MAX + 16 <= DATAGRAM_BYTES_MAX);

@@ -4,12 +4,14 @@
 //!   asp       lines of text; the video as lines of base64
 //!   packets   TYPE<NEXT;>DATA<NEXT;><END;>, 4,096 bytes at most
 //!   lines     commands on one connection, the song's bytes on another
+//!   groups    one movie for a group, in datagrams over UDP
 //! ```
 //!
-//! Each of them in both directions, pure and incremental: bytes go in as the network slices them, and
-//! no message is larger in memory than its bound. The texts are normative in `docs/doors.md`.
+//! Each of them in both directions, pure and, but for datagrams, incremental: bytes go in as the network
+//! slices them, and no message is larger in memory than its bound. The texts are normative in `docs/doors.md`.
 
 pub mod asp;
+pub mod groups;
 pub mod lines;
 pub mod packets;
 
