@@ -13,6 +13,7 @@ mod auth;
 mod config;
 mod doors;
 mod fanout;
+mod groups;
 mod http;
 mod hub;
 mod join;
@@ -24,10 +25,15 @@ mod upstream;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use futures_util::future::join_all;
-use tokio::{net::TcpListener, sync::Semaphore};
+use futures_util::future::{OptionFuture, join_all};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    sync::Semaphore,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug_span};
+
+use doors::groups::GroupDoor;
 
 pub use auth::AccessError;
 pub use config::{
@@ -46,6 +52,8 @@ pub struct Distributor {
     bounds: BoundsConfig,
     metrics: metrics::Metrics,
     doors: Vec<(DoorName, TcpListener)>,
+    /// The door of groups.
+    desk: Option<UdpSocket>,
     doors_config: DoorsConfig,
 }
 
@@ -85,15 +93,18 @@ impl Distributor {
         let listener = listen(config.listen).await?;
         let at = |source| BindError::Listen { address: config.listen, source };
         let address = listener.local_addr().map_err(at)?;
-        let mut doors = Vec::new();
+        let (mut doors, mut desk) = (Vec::new(), None);
         for door in &config.doors.door {
-            doors.push((door.name, listen(door.address).await?));
+            match door.name {
+                DoorName::Groups => desk = Some(receive(door.address).await?),
+                name => doors.push((name, listen(door.address).await?)),
+            }
         }
         let hub = hub::Hub::open(config.store)?;
         let metrics = metrics::Metrics::new(&hub.shared().ingest_to_send);
         let hub = hub.with_upstreams(upstream, token.as_deref(), &metrics);
         let (bounds, doors_config) = (config.bounds, config.doors);
-        Ok(Self { listener, address, hub, guard, bounds, metrics, doors, doors_config })
+        Ok(Self { listener, address, hub, guard, bounds, metrics, doors, desk, doors_config })
     }
 
     /// Where it listens; the port is a real one even when 0 was asked for.
@@ -105,13 +116,15 @@ impl Distributor {
     /// The doors that were opened and where they listen, in the order given.
     pub fn doors(&self) -> impl Iterator<Item = (DoorName, SocketAddr)> {
         let address = |door: &(DoorName, TcpListener)| Some((door.0, door.1.local_addr().ok()?));
-        self.doors.iter().filter_map(address)
+        let desk = self.desk.iter().filter_map(|desk| desk.local_addr().ok());
+        let desk = desk.map(|address| (DoorName::Groups, address));
+        self.doors.iter().filter_map(address).chain(desk)
     }
 
     /// Serve until `shutdown`. Then requests at hand may end, live ones are cut so that their
     /// consumers can tell, and what was acknowledged is on the disk when this returns.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listener, hub, guard, bounds, metrics, doors, doors_config, .. } = self;
+        let Self { listener, hub, guard, bounds, metrics, doors, desk, doors_config, .. } = self;
         let (drain, room) = (bounds.drain, Room::new(&bounds, &doors, &doors_config));
         let doors = doors.into_iter().map(|(name, listener)| {
             let config = (&doors_config, &bounds);
@@ -126,6 +139,17 @@ impl Distributor {
             }
         });
         let doors = join_all(doors);
+        let (_groups, desk) = match desk {
+            Some(socket) => {
+                let (groups, opened) = groups::Groups::of(&doors_config, &socket);
+                let groups = Arc::new(groups);
+                let (hub, metrics) = (hub.clone(), metrics.clone());
+                let door = GroupDoor::new(hub, metrics, Arc::clone(&groups), shutdown.clone());
+                (Some(groups), Some(doors::groups::serve(socket, Arc::new(door), opened)))
+            }
+            None => (None, None),
+        };
+        let desk = OptionFuture::from(desk);
         let slots = room.slots(bounds.connections);
         let site = http::Site::new(hub.clone(), guard, metrics.clone(), bounds, shutdown.clone());
         let site = Arc::new(site);
@@ -138,7 +162,7 @@ impl Distributor {
             }
         };
         let serve = serve::serve(listener, &slots, &metrics, &shutdown, drain, session);
-        tokio::join!(serve, doors, hub.tend(shutdown.clone()), hub.pull(shutdown.clone()));
+        tokio::join!(serve, doors, desk, hub.tend(shutdown.clone()), hub.pull(shutdown.clone()));
         hub.settle().await;
     }
 }
@@ -161,6 +185,10 @@ impl Room {
     fn slots(&self, sessions: usize) -> Arc<Semaphore> {
         Arc::new(Semaphore::new(serve::part(sessions, self.wanted, self.allowed)))
     }
+}
+
+async fn receive(address: SocketAddr) -> Result<UdpSocket, BindError> {
+    UdpSocket::bind(address).await.map_err(|source| BindError::Listen { address, source })
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {

@@ -241,3 +241,58 @@ pub const WATCHERS_MAX: usize = 1_000;
 pub const RATE_OVER: Duration = Duration::from_secs(4);
 
 const _: () = assert!(EVENTS_EVERY.as_nanos() < RATE_OVER.as_nanos());
+
+/// Groups at once: each has a socket and a task.
+pub const GROUPS_MAX: usize = 100;
+
+/// Groups at once that one host has begun.
+pub const GROUPS_OF_HOST_MAX: usize = 10;
+
+/// Members of a group: each gets every datagram of the movie, and hears of each other one.
+pub const GROUP_MEMBERS_MAX: usize = 64;
+
+/// Changes of a group that are kept for those who listen; who is further behind gets the state as it is.
+pub const GROUP_CHANGES_MAX: usize = 256;
+
+/// How far ahead of what is played the movie is sent, in microseconds: so long there is to fetch what was
+/// lost, and to tell everybody when it begins.
+pub const GROUP_LEAD: u64 = 1_000_000;
+
+/// How long a member may be silent before it is lost, in microseconds: four keepalives may be.
+pub const GROUP_SILENCE_MAX: u64 = 10_000_000;
+
+/// How long a group without members is kept, in microseconds: somebody may be about to come.
+pub const GROUP_EMPTY: u64 = 60_000_000;
+
+/// Datagrams with movies that a member gets: a few thousand names.
+pub const GROUP_LISTS_MAX: usize = 64;
+
+/// How long a token is good for, in microseconds, and as long again: ten attempts fit in.
+pub const GROUP_TOKEN_TIME: u64 = 15_000_000;
+
+/// Hosts that are told apart when strangers are counted: 16 bytes each.
+pub const GROUP_ADDRESSES: usize = 4 << 10;
+
+/// Datagrams of a stranger's host that are looked at, at once: a house of people that come together.
+pub const GROUP_BURST: u32 = 200;
+
+/// And a second from then on.
+pub const GROUP_RATE: u32 = 50;
+
+/// Datagrams of a movie in one go: between two of these the group listens.
+pub const GROUP_BURST_DATAGRAMS: u64 = 256;
+
+/// How often a group looks at the time while no movie is sent.
+pub const GROUP_TICK: Duration = Duration::from_millis(100);
+
+/// How often another port is tried where one cannot be had.
+pub const GROUP_PORT_TRIES: usize = 16;
+
+/// Groups that were opened over HTTP and wait to be served.
+pub const GROUPS_WAITING_MAX: usize = 16;
+
+const _: () =
+    assert!(GROUP_MEMBERS_MAX * 2 + GROUP_LISTS_MAX <= freshet_protocol::limits::GROUP_UNACKED_MAX);
+
+/// Time between two packets of a movie where no member says another.
+pub const GROUP_INTERVAL: Duration = Duration::from_millis(20);

@@ -5,6 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use freshet_protocol::doors::groups::Received;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -86,6 +87,19 @@ pub(crate) struct Metrics {
     door_sent: Family<DoorLabels, Counter>,
     door_errors: Family<DoorLabels, Counter>,
     door_data_ports: Gauge,
+    groups: GroupMetrics,
+}
+
+/// What all groups count together.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupMetrics {
+    open: Gauge,
+    /// Datagrams of movies, each time that one was sent to a member.
+    pub(crate) sent: Counter,
+    lost: Counter,
+    out_of_order: Counter,
+    late: Counter,
+    duplicate: Counter,
 }
 
 /// What one door counts. Cheap to clone; every clone counts in the same place.
@@ -191,6 +205,14 @@ impl Metrics {
             door_sent: new(r, "door_sent", "Sent at a door", bytes),
             door_errors: new(r, "door_errors", "Messages refused or left out", None),
             door_data_ports: new(r, "door_data_ports", "Data ports in use now", None),
+            groups: GroupMetrics {
+                open: new(r, "groups", "Groups now", None),
+                sent: new(r, "group_sent", "Datagrams of movies sent", None),
+                lost: new(r, "group_lost", "Datagrams lost, as members say", None),
+                out_of_order: new(r, "group_out_of_order", "Datagrams out of order", None),
+                late: new(r, "group_late", "Datagrams that came too late", None),
+                duplicate: new(r, "group_duplicate", "Datagrams that came twice", None),
+            },
             registry: Arc::new(all),
         }
     }
@@ -206,6 +228,11 @@ impl Metrics {
             sent: self.door_sent.get_or_create_owned(&labels),
             errors: self.door_errors.get_or_create_owned(&labels),
         }
+    }
+
+    /// What groups count.
+    pub(crate) fn groups(&self) -> GroupMetrics {
+        self.groups.clone()
     }
 
     /// Count a connection for as long as the result lives.
@@ -253,6 +280,26 @@ impl Metrics {
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+impl GroupMetrics {
+    /// Count a group for as long as the result lives.
+    pub(crate) fn group(&self) -> Counted {
+        self.open.inc();
+        Counted(self.open.clone())
+    }
+
+    /// A member has counted so much, and so much before.
+    pub(crate) fn report(&self, before: Received, now: Received) {
+        for (counter, before, now) in [
+            (&self.lost, before.lost, now.lost),
+            (&self.out_of_order, before.out_of_order, now.out_of_order),
+            (&self.late, before.late, now.late),
+            (&self.duplicate, before.duplicate, now.duplicate),
+        ] {
+            counter.inc_by(now.saturating_sub(before).into());
+        }
     }
 }
 

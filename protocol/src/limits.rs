@@ -80,3 +80,15 @@ pub const DATAGRAM_DATA_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - 17;
 pub const MOVIE_NAME_BYTES_MAX: usize = 255;
 
 const _: () = assert!(MOVIE_NAME_BYTES_MAX + 16 <= DATAGRAM_BYTES_MAX);
+
+/// When a datagram that has to arrive is sent again for the first time, in microseconds; it doubles twice.
+pub const GROUP_RETRY_MICROS: u64 = 500_000;
+
+/// How often it is sent in all.
+pub const GROUP_RETRIES_MAX: u32 = 10;
+
+/// Datagrams to one peer that wait to be acknowledged: a list of all members, of the movies, and more.
+pub const GROUP_UNACKED_MAX: usize = 256;
+
+/// Numbers of one peer's datagrams that are known to have come: more than it can have under way.
+pub const GROUP_SEEN_MAX: usize = 256;

@@ -34,7 +34,7 @@ const LAYERS: [&[&str]; 11] = [
     &["lib", "main"],
     &["serve"],
     &["doors", "http"],
-    &["auth", "stall", "tls"],
+    &["auth", "groups", "stall", "tls"],
     &["fanout"],
     &["hub"],
     &["upstream"],

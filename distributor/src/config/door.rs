@@ -12,10 +12,12 @@ pub enum DoorName {
     Packets,
     /// Text commands, binary data on a second port.
     Lines,
+    /// A movie for a group, in datagrams over UDP.
+    Groups,
 }
 
 impl DoorName {
-    const ALL: [Self; 3] = [Self::Asp, Self::Packets, Self::Lines];
+    const ALL: [Self; 4] = [Self::Asp, Self::Packets, Self::Lines, Self::Groups];
 
     /// As it is written.
     #[must_use]
@@ -24,6 +26,7 @@ impl DoorName {
             Self::Asp => "asp",
             Self::Packets => "packets",
             Self::Lines => "lines",
+            Self::Groups => "groups",
         }
     }
 
@@ -32,6 +35,8 @@ impl DoorName {
         match self {
             Self::Asp | Self::Packets => 1,
             Self::Lines => 2,
+            // A socket for each group, which is bounded elsewhere.
+            Self::Groups => 0,
         }
     }
 }
@@ -56,7 +61,7 @@ pub struct DoorAddress {
 #[non_exhaustive]
 pub enum DoorError {
     /// No name, or one that is none.
-    #[error("{given:?} is no door; expected asp=ADDRESS, packets=ADDRESS or lines=ADDRESS")]
+    #[error("{given:?} is no door; expected asp=, packets=, lines= or groups=ADDRESS")]
     Name {
         /// What was given.
         given: String,

@@ -164,7 +164,7 @@ pub struct UpstreamConfig {
 /// What is spoken beside HTTP.
 #[derive(Clone, Debug, Args)]
 pub struct DoorsConfig {
-    /// Opens a door: asp, packets or lines, and the address that it listens on (asp=127.0.0.1:1986);
+    /// Opens a door: asp, packets, lines or groups, and the address that it listens on (asp=127.0.0.1:1986);
     /// repeatable. Anything but loopback needs a publish token. In the environment and in a file: a
     /// list with commas.
     #[arg(long, env = "FRESHET_DOOR", value_delimiter = ',', value_name = "NAME=ADDRESS")]
@@ -197,6 +197,26 @@ pub struct DoorsConfig {
         value_name = "FIRST-LAST"
     )]
     pub door_data_ports: PortRange,
+    /// UDP ports that groups are at, one for each; 0: any that are free.
+    #[arg(
+        long,
+        env = "FRESHET_DOOR_GROUP_PORTS",
+        default_value = "41000-41999",
+        value_name = "FIRST-LAST"
+    )]
+    pub door_group_ports: PortRange,
+    /// Bytes a second that a group's movie is sent and played with.
+    #[arg(long, env = "FRESHET_DOOR_GROUP_RATE", value_parser = bytes, default_value = "1MiB", value_name = "SIZE")]
+    pub door_group_rate: u64,
+    /// How long a group waits for members, once a movie is chosen, unless its leader begins.
+    #[arg(long, env = "FRESHET_DOOR_GROUP_WAIT", value_parser = duration, default_value = "30s", value_name = "DURATION")]
+    pub door_group_wait: Duration,
+    /// Least time between two packets of a group's movie, whatever its members want.
+    #[arg(long, env = "FRESHET_INTERVAL_MIN", value_parser = duration, default_value = "5ms", value_name = "DURATION")]
+    pub interval_min: Duration,
+    /// Most time between two packets of a group's movie.
+    #[arg(long, env = "FRESHET_INTERVAL_MAX", value_parser = duration, default_value = "200ms", value_name = "DURATION")]
+    pub interval_max: Duration,
 }
 
 /// What one peer may cost.

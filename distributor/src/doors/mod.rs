@@ -11,6 +11,7 @@
 mod asp;
 mod conn;
 mod data;
+pub(crate) mod groups;
 mod lines;
 mod packets;
 mod ports;
@@ -112,6 +113,8 @@ pub(crate) async fn session(socket: TcpStream, door: Arc<Door>) {
         DoorName::Asp => asp::session(&socket, &door).await,
         DoorName::Packets => packets::session(&socket, &door).await,
         DoorName::Lines => lines::session(&socket, &door).await,
+        // It has no sockets of that kind.
+        DoorName::Groups => Ok(()),
     };
     match ended {
         Ok(()) | Err(End::Left) => debug!("session over"),

@@ -2,6 +2,7 @@
 
 mod asp;
 mod crowd;
+mod groups;
 mod lines;
 mod packets;
 

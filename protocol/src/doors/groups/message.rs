@@ -224,6 +224,19 @@ impl Message {
     }
 }
 
+impl State {
+    /// The byte that is played when the distributor's clock says `now`.
+    #[must_use]
+    pub fn position_at(&self, now: u64) -> u64 {
+        let time = match self.phase {
+            Phase::Playing | Phase::Ended => now.saturating_sub(self.since),
+            Phase::Gathering | Phase::Paused => 0,
+        };
+        let played = u128::from(time) * u128::from(self.rate) / 1_000_000;
+        self.position.saturating_add(u64::try_from(played).unwrap_or(u64::MAX))
+    }
+}
+
 impl Event {
     const fn number(self) -> u8 {
         match self {

@@ -10,11 +10,13 @@
 //! The same type means one thing at the door and another one at a group, so there is an enum for each.
 
 mod handshake;
+mod link;
 mod message;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 pub use handshake::Handshake;
+pub use link::Link;
 pub use message::{Event, Message, Movie, Phase, Received, State, movie_lists};
 
 use crate::limits::DATAGRAM_BYTES_MAX;
