@@ -20,6 +20,7 @@ pub mod clock;
 pub mod compare;
 pub mod crowd;
 pub mod demo;
+pub mod desk;
 pub mod document;
 pub mod fanout;
 pub mod floor;

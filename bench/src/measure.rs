@@ -22,7 +22,7 @@ use crate::{
     relay::{self, Relay, Running},
     role::Role,
     roles::{Seen, Work},
-    scenario::Scenario,
+    scenario::{Roles, Scenario},
     target::Target,
     usage::Usage,
 };
@@ -139,18 +139,20 @@ fn through(
         threads: scenario.threads,
         is_traced,
     };
+    // Only the relay is kept on some of the processors.
+    let own_cores = Scenario { cores: 0, ..scenario.clone() };
     let (publisher, feed) = if scenario.stored > 0 {
         store(&running.publish, scenario)?;
         (None, None)
     } else if scenario.peak {
         (None, Some(feed))
     } else {
-        let mut role = Role::start(&["publish"])?;
+        let mut role = Role::start_for(&own_cores, &["publish"])?;
         role.tell(&serde_json::to_string(&feed)?)?;
         expect(&role, "ready")?;
         (Some(role), None)
     };
-    let mut consumers = Role::start(&["load"])?;
+    let mut consumers = Role::start_for(&own_cores, &["load"])?;
     consumers.tell(&serde_json::to_string(&Work { load, feed })?)?;
     expect(&consumers, "joined")?;
     Actors { running, publisher, consumers }.measure(scenario)
@@ -188,9 +190,9 @@ impl Actors<'_> {
             role.tell(&format!("{} {}", from.nanos(), to.nanos()))?;
         }
         thread::sleep(from.left());
-        let before = self.usage()?;
+        let before = self.usage(scenario.roles)?;
         thread::sleep(to.left());
-        let after = self.usage()?;
+        let after = self.usage(scenario.roles)?;
         let seen: Seen = read(&self.consumers.line(ROLE_ANSWER)?)?;
         let [relay, load, publisher] =
             before.into_iter().zip(after).map(cost).collect::<Vec<_>>()[..]
@@ -217,7 +219,10 @@ impl Actors<'_> {
     }
 
     /// Of the relay, the load and the publisher.
-    fn usage(&self) -> anyhow::Result<[Usage; 3]> {
+    fn usage(&self, roles: Roles) -> anyhow::Result<[Usage; 3]> {
+        if roles == Roles::Threads {
+            return Ok([Usage::own()?, Usage::default(), Usage::default()]);
+        }
         let publisher = self.publisher.as_ref().map(Role::usage).transpose()?;
         Ok([self.running.usage()?, self.consumers.usage()?, publisher.unwrap_or_default()])
     }

@@ -15,28 +15,50 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     net::SocketAddr,
     process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{self, Receiver},
-    thread,
+    sync::mpsc::{self, Receiver, SyncSender},
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use anyhow::{Context, bail};
+use clap::Parser;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::{
+    desk,
     limits::{ROLE_ANSWER, ROLE_END, ROLE_LINES_MAX, SAMPLE_EVERY},
+    roles::{self, Task},
+    scenario::{Roles, Scenario},
     usage::Usage,
 };
 
-/// A process of the bench. Dropped, it is killed.
+/// The words of a role without a program before them.
+#[derive(Parser)]
+struct Alone {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// A process of the bench, or a thread of this one. Dropped, it is ended.
 #[derive(Debug)]
 pub struct Role {
     name: String,
-    child: Child,
-    /// The process that works: the child, or whom it guards.
-    worker: u32,
-    orders: Option<ChildStdin>,
+    body: Body,
+    orders: Option<Tell>,
     lines: Receiver<String>,
+}
+
+#[derive(Debug)]
+enum Body {
+    /// A process, and the one that works: itself, or whom it guards.
+    Process(Child, u32),
+    Thread(Option<JoinHandle<anyhow::Result<()>>>),
+}
+
+#[derive(Debug)]
+enum Tell {
+    Input(ChildStdin),
+    Channel(SyncSender<String>),
 }
 
 impl Role {
@@ -47,6 +69,28 @@ impl Role {
     /// It cannot be started.
     pub fn start(words: &[&str]) -> anyhow::Result<Self> {
         Self::start_on(words, 0)
+    }
+
+    /// Likewise as the scenario has it: on its processors, or as a thread of this process.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub fn start_for(scenario: &Scenario, words: &[&str]) -> anyhow::Result<Self> {
+        match scenario.roles {
+            Roles::Processes => Self::start_on(words, scenario.cores),
+            Roles::Threads => Self::start_here(words),
+        }
+    }
+
+    fn start_here(words: &[&str]) -> anyhow::Result<Self> {
+        let task = Alone::try_parse_from([&["role"], words].concat())?.task;
+        let (orders, voice, tell, lines) = desk::channels();
+        let name = (*words.first().unwrap_or(&"")).to_owned();
+        let work = move || roles::run_here(task, orders, &voice);
+        let thread = thread::Builder::new().name(name.clone()).spawn(work);
+        let body = Body::Thread(Some(thread.context("no thread for a role")?));
+        Ok(Self { name, body, orders: Some(Tell::Channel(tell)), lines })
     }
 
     /// Likewise, on the first `cores` processors only; 0: on all.
@@ -70,7 +114,10 @@ impl Role {
         let mut role = Self::start_on(&[&["guard", log, "--"], words].concat(), cores)?;
         name.clone_into(&mut role.name);
         let line = role.line(ROLE_ANSWER)?;
-        role.worker = line.parse().with_context(|| format!("{name} says {line:?}, no process"))?;
+        let worker = line.parse().with_context(|| format!("{name} says {line:?}, no process"))?;
+        if let Body::Process(_, works) = &mut role.body {
+            *works = worker;
+        }
         Ok(role)
     }
 
@@ -86,8 +133,8 @@ impl Role {
             let lines = BufReader::new(said).lines().map_while(Result::ok);
             lines.take_while(|line| tell.send(line.clone()).is_ok()).for_each(drop);
         });
-        let worker = child.id();
-        Ok(Self { name: name.to_owned(), child, worker, orders, lines })
+        let (worker, orders) = (child.id(), orders.map(Tell::Input));
+        Ok(Self { name: name.to_owned(), body: Body::Process(child, worker), orders, lines })
     }
 
     /// The next line that it says.
@@ -116,16 +163,25 @@ impl Role {
     /// It has ended.
     pub fn tell(&mut self, line: &str) -> anyhow::Result<()> {
         let orders = self.orders.as_mut().context("told to stop already")?;
-        writeln!(orders, "{line}").with_context(|| format!("{} does not listen", self.name))
+        let told = match orders {
+            Tell::Input(input) => writeln!(input, "{line}").map_err(anyhow::Error::from),
+            Tell::Channel(tell) => tell.send(line.to_owned()).map_err(anyhow::Error::from),
+        };
+        told.with_context(|| format!("{} does not listen", self.name))
     }
 
-    /// What it has cost so far.
+    /// What it has cost so far; a thread's share of this process is not known.
     ///
     /// # Errors
     ///
     /// It has ended.
     pub fn usage(&self) -> anyhow::Result<Usage> {
-        Usage::of(self.worker).with_context(|| format!("{} is gone", self.name))
+        match &self.body {
+            Body::Process(_, worker) => {
+                Usage::of(*worker).with_context(|| format!("{} is gone", self.name))
+            }
+            Body::Thread(_) => Ok(Usage::default()),
+        }
     }
 
     /// Has it ended?
@@ -134,7 +190,24 @@ impl Role {
     ///
     /// Nobody knows.
     pub fn has_ended(&mut self) -> anyhow::Result<bool> {
-        Ok(self.child.try_wait()?.is_some())
+        match &mut self.body {
+            Body::Process(child, _) => Ok(child.try_wait()?.is_some()),
+            Body::Thread(thread) => Ok(thread.as_ref().is_none_or(JoinHandle::is_finished)),
+        }
+    }
+
+    /// It has ended; how?
+    fn end(&mut self) -> anyhow::Result<()> {
+        match &mut self.body {
+            Body::Process(child, _) => match child.wait()? {
+                status if status.success() => Ok(()),
+                status => bail!("{} ended with {status}", self.name),
+            },
+            Body::Thread(thread) => match thread.take().map(JoinHandle::join) {
+                Some(Ok(ended)) => ended,
+                _ => bail!("{} panicked", self.name),
+            },
+        }
     }
 
     /// Tell it to end, and take the last line that it says.
@@ -158,11 +231,8 @@ impl Role {
         self.orders = None;
         let looks = ROLE_END.as_millis() / SAMPLE_EVERY.as_millis();
         for _ in 0..looks {
-            if let Some(status) = self.child.try_wait()? {
-                if !status.success() {
-                    bail!("{} ended with {status}", self.name);
-                }
-                return Ok(());
+            if self.has_ended()? {
+                return self.end();
             }
             thread::sleep(SAMPLE_EVERY);
         }
@@ -174,11 +244,14 @@ impl Drop for Role {
     fn drop(&mut self) {
         // A guard ends with its input, and whom it guards with it: killed, it would leave it alone.
         self.orders = None;
-        if self.worker == self.child.id() {
-            // It may have ended by itself; then there is nothing to kill.
-            let _ = self.child.kill();
+        if let Body::Process(child, worker) = &mut self.body {
+            if *worker == child.id() {
+                // It may have ended by itself; then there is nothing to kill.
+                let _ = child.kill();
+            }
+            let _ = child.wait();
         }
-        let _ = self.child.wait();
+        // A thread ends with its orders, and this process with it in any case.
     }
 }
 

@@ -4,7 +4,6 @@
 use std::{
     ffi::OsString,
     fs::File,
-    io::{self, BufRead, Write},
     net::TcpListener as StdListener,
     path::PathBuf,
     process::{Command, Stdio},
@@ -17,11 +16,11 @@ use freshet_distributor::{Config, Distributor};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, runtime::Runtime};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     breakdown::marks::{self, Mark, Recorder},
     clock::Moment,
+    desk::{self, Orders, Voice},
     fanout, floor,
     limits::ROLE_END,
     load::{Load, Report, Window},
@@ -83,68 +82,86 @@ pub struct Seen {
     pub marks: Vec<Mark>,
 }
 
-/// Be it, until standard input ends.
+/// Be it, as this process, until standard input ends.
 ///
 /// # Errors
 ///
 /// It cannot do its work.
 pub fn run(task: Task) -> anyhow::Result<()> {
     raise_open_files()?;
+    let is_traced = matches!(task, Task::Load | Task::Distributor { traced: true, .. });
+    let recorder = is_traced.then(Recorder::default);
+    marks::log(recorder.clone());
+    let (orders, voice) = desk::stdio();
+    be(task, orders, &voice, recorder)
+}
+
+/// Be it, as a thread of this process, until its orders end.
+///
+/// # Errors
+///
+/// See [`run`].
+pub fn run_here(task: Task, orders: Orders, voice: &Voice) -> anyhow::Result<()> {
+    raise_open_files()?;
+    be(task, orders, voice, None)
+}
+
+fn be(task: Task, orders: Orders, voice: &Voice, recorder: Option<Recorder>) -> anyhow::Result<()> {
     match task {
         Task::Floor { threads } => {
-            marks::log(None);
             let listener = StdListener::bind("127.0.0.1:0")?;
-            say(&listener.local_addr()?.to_string())?;
+            voice.say(&listener.local_addr()?.to_string())?;
             thread::spawn(move || floor::serve(&listener, threads));
-            io::stdin().lock().lines().map_while(Result::ok).for_each(drop);
+            orders.lines().for_each(drop);
             Ok(())
         }
         Task::Fanout => Runtime::new()?.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
-            say(&listener.local_addr()?.to_string())?;
-            fanout::serve(listener, &until_input_ends()).await;
+            voice.say(&listener.local_addr()?.to_string())?;
+            fanout::serve(listener, &orders.until_the_end()).await;
             Ok(())
         }),
-        Task::Distributor { traced, settings } => distributor(traced, settings),
-        Task::Publish => publish(),
-        Task::Load => load(),
-        Task::Guard { log, command } => guard(&log, &command),
+        Task::Distributor { settings, .. } => distributor(settings, orders, voice, recorder),
+        Task::Publish => publish(orders, voice),
+        Task::Load => load(orders, voice, recorder),
+        Task::Guard { log, command } => guard(&log, &command, orders, voice),
     }
 }
 
-fn distributor(traced: bool, settings: Vec<OsString>) -> anyhow::Result<()> {
-    let recorder = traced.then(Recorder::default);
-    marks::log(recorder.clone());
+fn distributor(
+    settings: Vec<OsString>,
+    orders: Orders,
+    voice: &Voice,
+    recorder: Option<Recorder>,
+) -> anyhow::Result<()> {
     Runtime::new()?.block_on(async {
         let given = ["distributor", "--listen", "127.0.0.1:0"].map(OsString::from);
         let config = Config::load(given.into_iter().chain(settings))?;
         let distributor = Distributor::bind(config).await?;
-        say(&distributor.address().to_string())?;
-        distributor.run(until_input_ends()).await;
+        voice.say(&distributor.address().to_string())?;
+        distributor.run(orders.until_the_end()).await;
         anyhow::Ok(())
     })?;
-    recorder.map_or(Ok(()), |recorder| say(&serde_json::to_string(&recorder.take())?))
+    recorder.map_or(Ok(()), |recorder| voice.say(&serde_json::to_string(&recorder.take())?))
 }
 
-fn publish() -> anyhow::Result<()> {
-    marks::log(None);
-    let feed: Feed = serde_json::from_str(&order()?).context("no feed")?;
-    let (window, _) = told_window();
+fn publish(orders: Orders, voice: &Voice) -> anyhow::Result<()> {
+    let feed: Feed = serde_json::from_str(&orders.next()?).context("no feed")?;
+    let (window, _) = told_window(orders);
     // Whoever started us may be gone; then the report has no reader either.
-    let fed = feed.run(&window, None, || say("ready").unwrap_or_default())?;
-    say(&serde_json::to_string(&fed)?)
+    let fed = feed.run(&window, None, || voice.say("ready").unwrap_or_default())?;
+    voice.say(&serde_json::to_string(&fed)?)
 }
 
-fn load() -> anyhow::Result<()> {
-    let Work { load, feed } = serde_json::from_str(&order()?).context("no load")?;
-    let recorder = load.is_traced.then(Recorder::default);
-    marks::log(recorder.clone());
-    let (window, told) = told_window();
-    let joined = || say("joined").unwrap_or_default();
+fn load(orders: Orders, voice: &Voice, recorder: Option<Recorder>) -> anyhow::Result<()> {
+    let Work { load, feed } = serde_json::from_str(&orders.next()?).context("no load")?;
+    let (window, told) = told_window(orders);
+    let joined = || voice.say("joined").unwrap_or_default();
     let Some(feed) = feed else {
         let report = load.run(&window, None, joined)?;
+        let recorder = recorder.filter(|_| load.is_traced);
         let marks = recorder.map(|recorder| recorder.take()).unwrap_or_default();
-        return say_and_stay(&Seen { report, fed: None, marks }, told);
+        return say_and_stay(voice, &Seen { report, fed: None, marks }, told);
     };
     let (credit, (tell, ready)) = (Credit::new(load.threads), std::sync::mpsc::channel());
     let seen = thread::scope(|scope| {
@@ -162,30 +179,22 @@ fn load() -> anyhow::Result<()> {
             Err(_) => bail!("the publisher panicked"),
         }
     })?;
-    say_and_stay(&seen, told)
+    say_and_stay(voice, &seen, told)
 }
 
 /// What a process has cost is asked while it lives: it goes when it is told to.
-fn say_and_stay(seen: &Seen, told: JoinHandle<()>) -> anyhow::Result<()> {
-    say(&serde_json::to_string(seen)?)?;
+fn say_and_stay(voice: &Voice, seen: &Seen, told: JoinHandle<()>) -> anyhow::Result<()> {
+    voice.say(&serde_json::to_string(seen)?)?;
     told.join().ok().context("the thread that listens panicked")
 }
 
-/// The first line that we are told.
-fn order() -> anyhow::Result<String> {
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).context("nothing is told")?;
-    Ok(line)
-}
-
-/// A window that is opened when we are told its times, and closed when standard input ends; so is the
-/// thread that listens.
-fn told_window() -> (Window, JoinHandle<()>) {
+/// A window that is opened when we are told its times, and closed when they end; so is the thread
+/// that listens.
+fn told_window(orders: Orders) -> (Window, JoinHandle<()>) {
     let window = Window::default();
     let told = window.clone();
-    // On a thread that may be left alone: nothing can wake a blocked read.
     let listening = thread::spawn(move || {
-        for line in io::stdin().lock().lines().map_while(Result::ok) {
+        for line in orders.lines() {
             if let Some((from, to)) = times(&line) {
                 told.open(from, to);
             }
@@ -200,23 +209,7 @@ fn times(line: &str) -> Option<(Moment, Moment)> {
     Some((Moment::from_nanos(from.parse().ok()?), Moment::from_nanos(to.parse().ok()?)))
 }
 
-fn say(line: &str) -> anyhow::Result<()> {
-    writeln!(io::stdout(), "{line}").context("nobody listens")
-}
-
-/// Cancelled when standard input ends.
-fn until_input_ends() -> CancellationToken {
-    let ended = CancellationToken::new();
-    let tell = ended.clone();
-    // On a thread that is left alone: nothing can wake a blocked read.
-    thread::spawn(move || {
-        io::stdin().lock().lines().map_while(Result::ok).for_each(drop);
-        tell.cancel();
-    });
-    ended
-}
-
-fn guard(log: &PathBuf, command: &[OsString]) -> anyhow::Result<()> {
+fn guard(log: &PathBuf, command: &[OsString], orders: Orders, voice: &Voice) -> anyhow::Result<()> {
     let Some((program, arguments)) = command.split_first() else { bail!("nothing to guard") };
     let log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let mut child = Command::new(program)
@@ -226,10 +219,10 @@ fn guard(log: &PathBuf, command: &[OsString]) -> anyhow::Result<()> {
         .stderr(log)
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    say(&child.id().to_string())?;
+    voice.say(&child.id().to_string())?;
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     thread::spawn(move || {
-        io::stdin().lock().lines().map_while(Result::ok).for_each(drop);
+        orders.lines().for_each(drop);
         // It may be gone already.
         for signal in [Signal::TERM, Signal::KILL] {
             let _ = pid.map(|pid| kill_process(pid, signal));

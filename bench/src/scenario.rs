@@ -53,6 +53,8 @@ pub struct Scenario {
     pub durability: Option<String>,
     /// Does the distributor keep a disk copy?
     pub disk: bool,
+    /// Does every role have a process of its own, whose cost is known, or are all of them threads of one?
+    pub roles: Roles,
     /// Processors that the relay may use; 0: all.
     pub cores: usize,
     /// Threads of the load.
@@ -69,6 +71,16 @@ pub enum Publish {
     Posts,
     /// Likewise, with a connection for each.
     Each,
+}
+
+/// Where the publisher, our relays and the consumers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Roles {
+    /// Each in a process of its own.
+    Processes,
+    /// All in the bench's: what they cost is told of all together, as the relay's.
+    Threads,
 }
 
 /// How a consumer asks.
@@ -103,6 +115,7 @@ impl Default for Scenario {
             ring: None,
             durability: None,
             disk: true,
+            roles: Roles::Processes,
             cores: 0,
             threads: 1,
         }
@@ -231,6 +244,9 @@ impl Scenario {
         if self.stored > 0 && (self.streams, self.hops) != (1, 1) {
             bail!("stored: ranges are of one stream, of one distributor");
         }
+        if self.roles == Roles::Threads && self.cores > 0 {
+            bail!("cores: it is a process that is kept on some of them");
+        }
         if self.delivery != Delivery::Plain && (self.peak || self.slow > 0) {
             bail!("delivery: only plain consumers are slow, or in haste");
         }
@@ -264,6 +280,7 @@ mod tests {
             ("peak = true\nstreams = 2", "peak = true"),
             ("delivery = \"polled\"\nslow = 1", "delivery"),
             ("delivery = \"sung\"", "unknown variant"),
+            ("roles = \"threads\"\ncores = 1", "cores"),
             ("stored = 4096", "stored"),
             ("delivery = \"range\"", "stored"),
             ("delivery = \"range\"\nstored = 65537", "stored = 65537"),

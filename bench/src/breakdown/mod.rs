@@ -22,7 +22,7 @@ use crate::{
     measure,
     plan::{Common, News},
     relay::{self, Relay},
-    scenario::{Delivery, Scenario},
+    scenario::{Delivery, Roles, Scenario},
 };
 
 /// What is taken apart.
@@ -85,6 +85,9 @@ fn check(scenario: &Scenario) -> anyhow::Result<()> {
     let Scenario { streams, hops, peak, consumers, delivery, .. } = scenario;
     if (*streams, *hops, *peak) != (1, 1, false) {
         bail!("only one stream through one distributor is taken apart, and not in haste");
+    }
+    if scenario.roles == Roles::Threads {
+        bail!("each role tells its own marks, and so has a process of its own");
     }
     if *delivery != Delivery::Plain && *consumers > 1 {
         bail!(

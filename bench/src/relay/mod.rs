@@ -17,7 +17,7 @@ use crate::{
     document::version_of,
     limits::VARNISH_CONSUMERS_MAX,
     role::Role,
-    scenario::{Delivery, Publish, Scenario},
+    scenario::{Delivery, Publish, Roles, Scenario},
     target::Target,
     usage::Usage,
 };
@@ -138,6 +138,11 @@ impl Relay {
         if scenario.stored > 0 || *self == Self::Static {
             let keeps = [Self::Static, Self::Distributor].contains(self);
             return scenario.stored > 0 && (keeps || matches!(self, Self::Program { .. }));
+        }
+        if scenario.roles == Roles::Threads
+            && !matches!(self, Self::Distributor | Self::Fanout | Self::Peer { .. })
+        {
+            return false;
         }
         // Varnish has a thread for each consumer, and comes for one stream.
         if scenario.publish != Publish::Body || scenario.delivery != Delivery::Plain {

@@ -35,7 +35,7 @@ pub(super) fn floor(threads: usize, scenario: &Scenario) -> anyhow::Result<Runni
 
 /// hyper and a broadcast.
 pub(super) fn fanout(scenario: &Scenario) -> anyhow::Result<Running> {
-    single(Scheme::Http, Role::start_on(&["fanout"], scenario.cores)?)
+    single(Scheme::Http, Role::start_for(scenario, &["fanout"])?)
 }
 
 /// Published to and consumed from at one address.
@@ -73,7 +73,7 @@ fn distributor(
     let mut running = match own {
         Own::Role => {
             let words = [&["distributor"], &words[..]].concat();
-            single(Scheme::Http, Role::start_on(&words, scenario.cores)?)?
+            single(Scheme::Http, Role::start_for(scenario, &words)?)?
         }
         Own::Traced => {
             let words = [&["distributor", "--traced"], &words[..]].concat();

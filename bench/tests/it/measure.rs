@@ -69,6 +69,18 @@ fn many_streams_and_haste_and_hops_come_through_whole() {
 }
 
 #[test]
+fn all_roles_in_one_process_see_every_chunk_too() {
+    let settings = "--set roles=threads --set consumers=3 --seconds 1";
+    let (figures, _) = figures(&words(&format!("sweep cascade hops=1,2 {settings}")));
+    let runs = figures["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 2);
+    for run in runs {
+        is_whole(run, 3);
+        assert_eq!(run["measured"]["load"]["cpu_seconds"], 0.0, "it is part of the relay's");
+    }
+}
+
+#[test]
 fn a_complete_stream_is_read_by_ranges_from_us_and_from_nginx() {
     let words =
         words("versus range --set consumers=3 --set stored=33554432 --seconds 1 --rounds 1");
