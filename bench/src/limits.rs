@@ -54,8 +54,8 @@ pub const LATE: Duration = Duration::from_secs(5);
 /// Age at which a byte of a live stream is stale.
 pub const STALE: Duration = Duration::from_secs(1);
 
-/// Connections that a load opens before it reads again.
-pub const CONNECT_AT_ONCE: usize = 64;
+/// Connections of a load's thread that wait for a reply: half of what Icecast lets wait for it.
+pub const CONNECT_AT_ONCE: usize = 32;
 
 /// How long a consumer waits that was refused before it asks again: the stream may not be there yet.
 pub const ASK_AGAIN: Duration = Duration::from_millis(100);

@@ -194,8 +194,14 @@ impl<'a> Worker<'a> {
 
     /// Some of those who are to ask do so.
     fn connect(&mut self) {
+        if self.asking.is_empty() {
+            return;
+        }
         let now = Moment::now();
-        for _ in 0..CONNECT_AT_ONCE {
+        // Those whom a relay has not accepted yet lie in a queue of the kernel's, and beyond its end they
+        // are heard of after seconds.
+        let waiting = self.consumers.iter().flatten().filter(|it| !it.has_head()).count();
+        for _ in waiting..CONNECT_AT_ONCE {
             let Some((_, number)) = self.asking.pop_if(|(from, _)| *from <= now) else { return };
             let slot = self.consumers.len();
             let each = self.load.consumers + self.load.slow;

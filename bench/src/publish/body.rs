@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use crate::{
     chunk::Chunk,
     clock::Moment,
-    limits::{HEAD_BYTES_MAX, ROLE_END},
+    limits::{HEAD_BYTES_MAX, ROLE_ANSWER, ROLE_END},
     target::{Scheme, Target},
 };
 
@@ -23,6 +23,8 @@ pub struct Body {
     frame: Vec<u8>,
     /// Bytes of the stream so far.
     sent: u64,
+    /// Was it said that there are no more?
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,7 @@ impl Body {
                 Way::Open(greet(target)?)
             }
         };
-        Ok(Self { target: target.clone(), way, frame: Vec::new(), sent: 0 })
+        Ok(Self { target: target.clone(), way, frame: Vec::new(), sent: 0, is_over: false })
     }
 
     /// Send one chunk, in one write; how long until it was acknowledged, where it is.
@@ -99,17 +101,33 @@ impl Body {
         }
     }
 
+    /// Say that there are no more chunks. Where there are many streams, all of them before the first one's
+    /// [`end`](Self::end): to keep a stream whole takes a relay a while.
+    ///
+    /// # Errors
+    ///
+    /// Nobody listens.
+    pub fn finish(&mut self) -> anyhow::Result<()> {
+        if let Way::Open(socket) = &mut self.way
+            && !self.is_over
+            && matches!(self.target.scheme, Scheme::Http | Scheme::Serve)
+        {
+            socket.write_all(b"0\r\n\r\n")?;
+        }
+        self.is_over = true;
+        Ok(())
+    }
+
     /// End the stream; where an end can be acknowledged, wait until it is.
     ///
     /// # Errors
     ///
     /// It is not.
-    pub fn end(self) -> anyhow::Result<()> {
+    pub fn end(mut self) -> anyhow::Result<()> {
+        self.finish()?;
         let Way::Open(mut socket) = self.way else { return Ok(()) };
-        if matches!(self.target.scheme, Scheme::Http | Scheme::Serve) {
-            socket.write_all(b"0\r\n\r\n")?;
-        }
         if self.target.scheme == Scheme::Http {
+            socket.set_read_timeout(Some(ROLE_ANSWER))?;
             let reply = reply(&mut socket).context("no reply to the stream")?;
             accepted(&reply)?;
         }

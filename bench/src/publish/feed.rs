@@ -103,7 +103,8 @@ impl Feed {
     }
 
     /// What cannot end well need not: the relay may have been told to go.
-    fn end(&self, bodies: Vec<Body>, fed: Fed) -> anyhow::Result<Fed> {
+    fn end(&self, mut bodies: Vec<Body>, fed: Fed) -> anyhow::Result<Fed> {
+        bodies.iter_mut().try_for_each(Body::finish).with_context(|| self.to.to_string())?;
         bodies.into_iter().try_for_each(Body::end).with_context(|| self.to.to_string())?;
         Ok(fed)
     }
