@@ -24,6 +24,7 @@ use tokio::{
         oneshot::{self, error::TryRecvError},
     },
     task::yield_now,
+    time::{Instant, timeout_at},
 };
 use tracing::trace;
 
@@ -34,7 +35,10 @@ use super::{
 };
 use crate::{
     hub::{Ahead, Edge, Stream},
-    limits::{FRAME_BYTES_MAX, WALK_SEATS_MAX, WALK_SEATS_MIN},
+    limits::{
+        FRAME_BYTES_MAX, WALK_BYTES_MIN, WALK_PAUSE, WALK_PUT_OFF_MAX, WALK_SEATS_MAX,
+        WALK_SEATS_MIN,
+    },
     metrics::Counted,
 };
 
@@ -155,6 +159,24 @@ impl Crowd {
         batch
     }
 
+    /// Where what there is to write is little, let the next chunk come, if the last walk has been just now: a
+    /// send costs nearly the same for two small chunks as for one. How often in a row that was so.
+    async fn gather(&self, shard: &Shard, walked: Option<Instant>, in_a_row: u32) -> u32 {
+        let Some(walked) = walked.filter(|_| in_a_row < WALK_PUT_OFF_MAX) else { return 0 };
+        let (mut was_put_off, latest) = (false, Instant::now() + WALK_PAUSE);
+        let is_little = || {
+            let there = self.stream.end().saturating_sub(shard.served.load(Relaxed));
+            there > 0 && there < WALK_BYTES_MIN
+        };
+        while is_little() && walked.elapsed() < WALK_PAUSE {
+            was_put_off = true;
+            if timeout_at(latest, shard.moved.notified()).await.is_err() {
+                break;
+            }
+        }
+        if was_put_off { in_a_row + 1 } else { 0 }
+    }
+
     /// Write one frame to everybody in a shard who is behind; is there more to be had by now?
     async fn round(&self, shard: &Shard, frame: &mut Frame) -> bool {
         frame.forget();
@@ -193,8 +215,10 @@ impl Edge for Crowd {
 
 /// Serve a shard, until nobody sits there any more.
 async fn walk(crowd: Arc<Crowd>, shard: Arc<Shard>) {
-    let mut frame = Frame::new();
+    let (mut frame, mut walked, mut put_off) = (Frame::new(), None, 0);
     loop {
+        put_off = crowd.gather(&shard, walked, put_off).await;
+        walked = Some(Instant::now());
         let end = crowd.stream.end();
         let there_is_more = crowd.round(&shard, &mut frame).await;
         if shard.is_deserted() {

@@ -13,6 +13,7 @@ use std::{
     collections::HashMap,
     io::{self, ErrorKind},
     sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
     time::SystemTime,
 };
 
@@ -22,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
     holdings::WriteError,
-    limits::{DISK_BATCH_WRITES_MAX, RECORD_BYTES_MAX},
+    limits::{DISK_BATCH_WRITES_MAX, DISK_GATHER_TIME, RECORD_BYTES_MAX},
     lock,
     publisher::Ticket,
     recovery::segment_starts,
@@ -105,15 +106,31 @@ type Written = Vec<(Arc<Stream>, ByteRange, Arc<Ticket>)>;
 /// Work until all senders are gone, and everything is on the disk.
 pub(super) fn run(desk: &Desk, mut queue: mpsc::Receiver<Op>) {
     while let Some(first) = queue.blocking_recv() {
-        let mut batch = vec![first];
-        while batch.len() < DISK_BATCH_WRITES_MAX {
-            match queue.try_recv() {
-                Ok(op) => batch.push(op),
-                Err(_) => break,
-            }
+        let mut next = Some(first);
+        while let Some(first) = next {
+            next = work_on(desk, first, &mut queue);
         }
-        work(desk, batch);
     }
+}
+
+/// Do what waits. Where that was bytes that nobody waits for, more of them come soon: gather those for a
+/// while, unless [`Shared::hurry`](super::Shared::hurry) says otherwise; the first of them.
+fn work_on(desk: &Desk, first: Op, queue: &mut mpsc::Receiver<Op>) -> Option<Op> {
+    let mut batch = vec![first];
+    while batch.len() < DISK_BATCH_WRITES_MAX {
+        match queue.try_recv() {
+            Ok(op) => batch.push(op),
+            Err(_) => break,
+        }
+    }
+    let nobody_waits = batch.iter().all(|op| matches!(op, Op::Write(_)));
+    let gathers = nobody_waits && batch.len() < DISK_BATCH_WRITES_MAX;
+    work(desk, batch);
+    if !gathers {
+        return None;
+    }
+    thread::park_timeout(DISK_GATHER_TIME);
+    queue.try_recv().ok()
 }
 
 fn now() -> Stamp {

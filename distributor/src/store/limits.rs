@@ -1,5 +1,7 @@
 //! Every bound of the store, with the reason for its value.
 
+use std::time::Duration;
+
 /// Bytes of a block that the ring copies chunks into: large enough that allocation is rare, small
 /// enough that the last, half-empty one costs nothing.
 pub(crate) const RING_BLOCK_BYTES: usize = 64 << 10;
@@ -24,6 +26,14 @@ pub(crate) const DISK_QUEUE_WRITES_MAX: usize = 8 << 10;
 
 /// Writes that are taken from the queue together, and made durable together.
 pub(crate) const DISK_BATCH_WRITES_MAX: usize = 1024;
+
+/// How long bytes that nobody waits for gather on their way to the disk. A stream that flows then costs
+/// a wake-up and two writes in this time, however small its chunks are; a process that is killed loses so
+/// much more of what was not acknowledged.
+pub(crate) const DISK_GATHER_TIME: Duration = Duration::from_millis(100);
+
+/// Bytes that do so at most: what leaves the ring before it is written can be read by nobody meanwhile.
+pub(crate) const DISK_GATHER_BYTES_MAX: usize = 1 << 20;
 
 /// Segments of one stream that are kept open for writing: the live edge, a backfill, and two to
 /// spare. Two descriptors each.
@@ -82,3 +92,4 @@ const _: () = assert!(RECORD_BYTES_MAX <= RING_BLOCK_BYTES);
 const _: () = assert!(RING_BLOCK_BYTES <= RING_COST_MIN);
 const _: () = assert!(RECORD_BYTES_MAX as u64 <= SEGMENT_BYTES_MIN);
 const _: () = assert!(RECORD_BYTES_MAX <= DISK_READ_BYTES_MAX);
+const _: () = assert!(DISK_GATHER_BYTES_MAX * 2 <= DISK_QUEUE_BYTES_MAX);

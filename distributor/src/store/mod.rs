@@ -134,24 +134,25 @@ impl Store {
             |seed| StdRng::seed_from_u64(seed ^ next_id.rotate_left(32)),
         );
         let (queue, ops) = mpsc::channel(limits::DISK_QUEUE_WRITES_MAX);
+        let counters: Arc<shared::Counters> = Arc::default();
+        let desk = Desk { durability: config.durability, counters: Arc::clone(&counters) };
+        // Not joined: it ends with its last sender, and a test that wants to know asks to settle.
+        let disk_thread = thread::Builder::new()
+            .name("disk".into())
+            .spawn(move || disk_thread::run(&desk, ops))
+            .map_err(|source| OpenError::Io { path: "disk thread".into(), source })?;
         let shared = Arc::new(Shared {
             config,
             queue,
+            disk_thread: disk_thread.thread().clone(),
             room: Arc::new(Semaphore::new(limits::DISK_QUEUE_BYTES_MAX)),
             memory: Arc::default(),
             is_full: AtomicBool::new(false),
             streams: Mutex::default(),
             created: watch::Sender::new(()),
-            counters: Arc::default(),
+            counters,
             ingest_to_send: Ages::default(),
         });
-        let desk =
-            Desk { durability: shared.config.durability, counters: Arc::clone(&shared.counters) };
-        // Not joined: it ends with its last sender, and a test that wants to know asks to settle.
-        thread::Builder::new()
-            .name("disk".into())
-            .spawn(move || disk_thread::run(&desk, ops))
-            .map_err(|source| OpenError::Io { path: "disk thread".into(), source })?;
         let identity = Mutex::new(Identity { next_id, random });
         let store = Self { shared, disk: on_disk, identity };
         store.recover(found);

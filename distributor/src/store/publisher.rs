@@ -149,6 +149,7 @@ impl Publisher {
             let (stream, ticket) = (Arc::clone(&stream), Arc::clone(&self.ticket));
             let received = now.1;
             slot.send(Op::Write(Write { stream, pieces, captured, received, ticket, room }));
+            self.shared().hurry();
         }
         stream.scan(&seen);
         Ok(())

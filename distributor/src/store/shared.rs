@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
+    thread::Thread,
     time::SystemTime,
 };
 
@@ -20,6 +21,8 @@ use crate::{config::StoreConfig, metrics::Ages};
 pub(crate) struct Shared {
     pub(crate) config: StoreConfig,
     pub(super) queue: mpsc::Sender<Op>,
+    /// The disk's thread, which may be gathering.
+    pub(super) disk_thread: Thread,
     /// Room on the way to the disk, in bytes.
     pub(super) room: Arc<Semaphore>,
     /// What all rings cost, in bytes.
@@ -82,6 +85,16 @@ impl Shared {
     pub(super) async fn send(&self, op: Op) {
         // The disk's thread outlives all senders; if it has died, whoever waits hears of it.
         let _ = self.queue.send(op).await;
+        self.disk_thread.unpark();
+    }
+
+    /// Bytes were given to the disk's thread: they may gather, if they are few.
+    pub(super) fn hurry(&self) {
+        let used = limits::DISK_QUEUE_BYTES_MAX.saturating_sub(self.room.available_permits());
+        let is_crowded = self.queue.capacity() < limits::DISK_QUEUE_WRITES_MAX / 2;
+        if used >= limits::DISK_GATHER_BYTES_MAX || is_crowded {
+            self.disk_thread.unpark();
+        }
     }
 
     /// A stream that never got a byte is no stream.
