@@ -4,6 +4,7 @@
 mod crash;
 mod damage;
 mod faults;
+mod gather;
 mod joins;
 mod retention;
 mod scale;
