@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -162,13 +163,10 @@ impl Crowd {
     /// Where what there is to write is little, let the next chunk come, if the last walk has been just now: a
     /// send costs nearly the same for two small chunks as for one. How often in a row that was so.
     async fn gather(&self, shard: &Shard, walked: Option<Instant>, in_a_row: u32) -> u32 {
-        let Some(walked) = walked.filter(|_| in_a_row < WALK_PUT_OFF_MAX) else { return 0 };
+        let Some(walked) = walked else { return 0 };
         let (mut was_put_off, latest) = (false, Instant::now() + WALK_PAUSE);
-        let is_little = || {
-            let there = self.stream.end().saturating_sub(shard.served.load(Relaxed));
-            there > 0 && there < WALK_BYTES_MIN
-        };
-        while is_little() && walked.elapsed() < WALK_PAUSE {
+        let there = || self.stream.end().saturating_sub(shard.served.load(Relaxed));
+        while waits_for_more(there(), walked.elapsed(), in_a_row) {
             was_put_off = true;
             if timeout_at(latest, shard.moved.notified()).await.is_err() {
                 break;
@@ -211,6 +209,12 @@ impl Edge for Crowd {
         let end = self.stream.end();
         self.shards().any(|shard| shard.is_behind(end))
     }
+}
+
+/// Is a walk to be put off that has so many bytes to write, so long after the last one began, and after so
+/// many that were put off?
+fn waits_for_more(there: u64, since: Duration, in_a_row: u32) -> bool {
+    in_a_row < WALK_PUT_OFF_MAX && (1..WALK_BYTES_MIN).contains(&there) && since < WALK_PAUSE
 }
 
 /// Serve a shard, until nobody sits there any more.
@@ -368,5 +372,41 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of each walk, of a stream whose chunks of so many bytes come so far apart.
+    fn walks(chunk: u64, apart: Duration) -> Vec<u64> {
+        let (mut there, mut last, mut in_a_row, mut walks) = (0, None::<Duration>, 0, Vec::new());
+        let mut was_put_off = false;
+        for number in 0..30 {
+            let now = apart * number;
+            there += chunk;
+            let since = last.map_or(Duration::MAX, |last| now - last);
+            if waits_for_more(there, since, in_a_row) {
+                was_put_off = true;
+                continue;
+            }
+            in_a_row = if was_put_off { in_a_row + 1 } else { 0 };
+            (last, was_put_off) = (Some(now), false);
+            walks.push(std::mem::take(&mut there));
+        }
+        walks
+    }
+
+    #[test]
+    fn two_of_three_walks_of_small_chunks_take_two_of_them() {
+        let walks = walks(1_316, Duration::from_micros(2_632));
+        assert_eq!(walks[..7], [1_316, 2_632, 2_632, 1_316, 2_632, 2_632, 1_316]);
+    }
+
+    #[test]
+    fn chunks_that_are_large_or_far_apart_wait_for_nothing() {
+        assert!(walks(4_096, Duration::from_micros(100)).iter().all(|bytes| *bytes == 4_096));
+        assert!(walks(100, WALK_PAUSE).iter().all(|bytes| *bytes == 100));
     }
 }
