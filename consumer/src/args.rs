@@ -1,13 +1,19 @@
 //! What was typed, and what is meant by it.
 
-use std::{error::Error, path::PathBuf, time::Duration};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
-use freshet_consumer::{DoorUrl, Existing, Fetch, Manner, Policy, Start, StreamUrl, Token};
+use freshet_consumer::{
+    DoorScheme, DoorUrl, Existing, Fetch, Manner, Policy, Start, StreamUrl, Token,
+};
 use freshet_protocol::From;
 
-use crate::prompt::DoorTask;
+use crate::{group::GroupTask, prompt::DoorTask};
 
 const AFTER: &str = "\
 Exit status:
@@ -22,7 +28,7 @@ Exit status:
   130  interrupted; start it again to go on
   143  told to terminate; start it again to go on
 
-At a door (asp://, packets:// or lines://) there is a prompt; when standard input is no terminal its lines
+At a door (asp://, packets://, lines:// or group://) there is a prompt; when standard input is no terminal its lines
 are the commands, and each stream is played to its end. With /ID behind the port that stream is played. FILE
 is written from its beginning.
 
@@ -33,7 +39,7 @@ a later start then finds nothing to do. It may be deleted with the file, not wit
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER)]
 pub(crate) struct Args {
-    /// The stream: http://HOST:PORT/live/NAME; or a door: asp://HOST, packets://HOST:PORT or lines://HOST:PORT, and /ID for one stream
+    /// The stream: http://HOST:PORT/live/NAME; or a door: asp://HOST, packets://HOST:PORT or lines://HOST:PORT, and /ID for one stream; or a group: group://HOST:PORT
     #[arg(value_parser = place)]
     url: Place,
     /// Fill this file, or write the bytes in order to standard output (-)
@@ -70,6 +76,16 @@ pub(crate) struct Args {
     /// A file with the read token
     #[arg(long, value_name = "PATH")]
     token_file: Option<PathBuf>,
+    /// group://: begin a group at the door, and lead it; without it the one at that port is joined
+    #[arg(long)]
+    lead: bool,
+    /// group://: time between two packets of the movie; the largest that a member wants is in force
+    /// [default: the distributor's]
+    #[arg(long, value_name = "MILLISECONDS")]
+    interval: Option<u32>,
+    /// group://: the distributor over HTTP, for what is lost on the way [default: port 8080 of the host]
+    #[arg(long, value_name = "URL")]
+    http: Option<String>,
 }
 
 /// Where bytes are to be had.
@@ -106,6 +122,7 @@ fn start(text: &str) -> Result<Start, String> {
 pub(crate) enum Task {
     Stream(Box<StreamTask>),
     Door(DoorTask),
+    Group(Box<GroupTask>),
 }
 
 /// A stream, and where it goes.
@@ -128,6 +145,9 @@ impl Args {
     pub(crate) fn task(self) -> anyhow::Result<Task> {
         let url = match self.url.clone() {
             Place::Stream(url) => url,
+            Place::Door(url) if url.scheme() == DoorScheme::Group => {
+                return Ok(Task::Group(Box::new(self.group_task(url)?)));
+            }
             Place::Door(url) => return Ok(Task::Door(self.door_task(url)?)),
         };
         let output = self.output(&url);
@@ -155,14 +175,25 @@ impl Args {
         let mut fetch = Fetch::new(url);
         fetch.wait = Duration::from_secs(self.wait);
         fetch.give_up = self.give_up.map(Duration::from_secs);
-        fetch.token = match (self.token_file, self.token) {
-            (Some(path), _) => {
-                Some(Token::read(&path).with_context(|| path.display().to_string())?)
-            }
-            (None, Some(token)) => Some(token.parse()?),
-            (None, None) => None,
-        };
+        fetch.token = read_token(self.token_file.as_deref(), self.token.as_deref())?;
         Ok(Task::Stream(Box::new(StreamTask { fetch, output, verify: self.verify })))
+    }
+
+    fn group_task(self, url: DoorUrl) -> anyhow::Result<GroupTask> {
+        if self.policy == Want::Newest || self.poll || self.verify || self.from.is_some() {
+            bail!("a group knows nothing of --policy, --from, --poll and --verify")
+        }
+        if url.id().is_some() {
+            bail!("a group chooses its movie when it is there: play N")
+        }
+        let token = read_token(self.token_file.as_deref(), self.token.as_deref())?;
+        let http = self.http.unwrap_or_else(|| match url.host() {
+            host if host.contains(':') => format!("http://[{host}]:8080"),
+            host => format!("http://{host}:8080"),
+        });
+        let (leads, interval) = (self.lead, self.interval.unwrap_or(0));
+        let (output, replaces) = (self.output, self.replace);
+        Ok(GroupTask { url, leads, interval, http, token, output, replaces })
     }
 
     fn door_task(self, url: DoorUrl) -> anyhow::Result<DoorTask> {
@@ -190,5 +221,13 @@ impl Args {
             if self.poll { Manner::Poll(policy) } else { Manner::Continuous(policy.backfill()) };
         let existing = if self.replace { Existing::Replace } else { Existing::Keep };
         Output::File { path, manner, existing }
+    }
+}
+
+fn read_token(file: Option<&Path>, given: Option<&str>) -> anyhow::Result<Option<Token>> {
+    match (file, given) {
+        (Some(path), _) => Ok(Some(Token::read(path).with_context(|| path.display().to_string())?)),
+        (None, Some(token)) => Ok(Some(token.parse()?)),
+        (None, None) => Ok(None),
     }
 }

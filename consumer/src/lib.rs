@@ -37,7 +37,10 @@ pub use ages::Ages;
 pub use assemble::{Assembly, TotalChanged};
 pub use clock::ClockOffset;
 pub use copy::{CopyError, End, Summary, to_file};
-pub use doors::{DoorError, DoorScheme, DoorSong, DoorUrl, DoorUrlError};
+pub use doors::{
+    DoorError, DoorScheme, DoorSong, DoorUrl, DoorUrlError, FilmError, GroupFilm, GroupMember,
+    GroupNews, Pace,
+};
 pub use fetch::{Deadlines, Fetch, FetchError, Manner, Policy, Resume, Start};
 pub use follow::Follow;
 pub use have_file::{Have, HaveError};

@@ -92,3 +92,44 @@ pub const DOOR_READ_BYTES: usize = 64 << 10;
 /// A packet that may be the last of its song is taken for it after so long without another byte: a door
 /// writes each packet at once.
 pub const PACKET_SETTLE: Duration = Duration::from_millis(250);
+
+/// How long an answer of a group is waited for at first; it doubles with each attempt.
+pub const GROUP_TRY: Duration = Duration::from_millis(500);
+
+/// And at most.
+pub const GROUP_TRY_MAX: Duration = Duration::from_secs(2);
+
+/// Time between two signs of life to a group, which loses whoever is silent for 10 s.
+pub const GROUP_KEEPALIVE: Duration = Duration::from_secs(2);
+
+/// How often a member looks what it has to send, and asks for the time until it knows it.
+pub const GROUP_TICK: Duration = Duration::from_millis(100);
+
+/// Silence after which a group is taken for gone: five keepalives were not answered.
+pub const GROUP_SILENCE: Duration = Duration::from_secs(10);
+
+/// Room in the kernel for datagrams: a fifth of a second of a movie, with what each costs there.
+pub const GROUP_SOCKET_BYTES: usize = 1 << 20;
+
+/// How often missing bytes of a movie are asked for over HTTP: what is late may come until then.
+pub const GROUP_REPAIR: Duration = Duration::from_millis(300);
+
+/// Round trips that a group's clock is known by.
+pub const GROUP_TRIPS: usize = 8;
+
+/// Numbers of datagrams that are remembered: some seconds of a movie.
+pub const GROUP_WINDOW: u64 = 4096;
+
+/// Drift that nobody notices: sound that is so much off its picture is not heard to be.
+pub const GROUP_DRIFT_MIN: Duration = Duration::from_millis(10);
+
+/// Drift from which on a leap is less of a nuisance than a minute of another speed.
+pub const GROUP_DRIFT_MAX: Duration = Duration::from_secs(2);
+
+/// How long it takes to make up for a drift, where the speed may change enough.
+pub const GROUP_DRIFT_CLOSED: Duration = Duration::from_secs(5);
+
+/// Change of speed that is not noticed.
+pub const GROUP_SPEED_CHANGE_MAX: f64 = 0.05;
+
+const _: () = assert!(GROUP_KEEPALIVE.as_millis() * 4 < GROUP_SILENCE.as_millis());

@@ -9,6 +9,8 @@ use crate::{args::Args, run::Status};
 
 mod args;
 mod console;
+mod group;
+mod orders;
 mod prompt;
 mod run;
 mod signals;

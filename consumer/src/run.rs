@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{Output, StreamTask, Task},
-    prompt, signals,
+    group, prompt, signals,
 };
 
 /// 128 and the signal's number, as a shell says it.
@@ -46,6 +46,7 @@ pub(crate) async fn command(task: Task) -> ExitCode {
         match task {
             Task::Stream(task) => run(*task, &mut progress, &shutdown).await,
             Task::Door(task) => prompt::run(task, &shutdown).await,
+            Task::Group(task) => group::run(*task, &shutdown).await,
         }
     };
     let (outcome, terminated) = match signals::until(running, &shutdown).await {

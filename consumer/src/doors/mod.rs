@@ -1,4 +1,4 @@
-//! Clients of the doors: `asp://`, `packets://` and `lines://`, as `docs/doors.md` has them.
+//! Clients of the doors: `asp://`, `packets://`, `lines://` and `group://`, as `docs/doors.md` has them.
 //!
 //! ```text
 //!   DoorUrl ──list──▶ entries
@@ -9,6 +9,7 @@
 //! song is all that it takes to stop it.
 
 mod asp;
+mod groups;
 mod lines;
 mod packets;
 mod url;
@@ -19,6 +20,7 @@ use std::io;
 use bytes::Bytes;
 use freshet_protocol::doors::Entry;
 
+pub use groups::{FilmError, GroupFilm, GroupMember, GroupNews, Pace};
 pub use url::{DoorScheme, DoorUrl, DoorUrlError};
 
 /// Why a door does not give what was asked for.
@@ -86,6 +88,7 @@ impl DoorUrl {
             DoorScheme::Asp => asp::list(self).await,
             DoorScheme::Packets => packets::list(self).await,
             DoorScheme::Lines => lines::list(self).await,
+            DoorScheme::Group => Err(of_group()),
         }
     }
 
@@ -99,6 +102,7 @@ impl DoorUrl {
             DoorScheme::Asp => Song::Asp(Box::new(asp::play(self, id).await?)),
             DoorScheme::Packets => Song::Packets(Box::new(packets::play(self, id).await?)),
             DoorScheme::Lines => Song::Lines(lines::play(self, id).await?),
+            DoorScheme::Group => return Err(of_group()),
         }))
     }
 
@@ -112,6 +116,13 @@ impl DoorUrl {
             DoorScheme::Asp => asp::delete(self, id).await,
             scheme => Err(DoorError::Refused { line: format!("{scheme} cannot delete") }),
         }
+    }
+}
+
+/// A group has no stream for one alone.
+fn of_group() -> DoorError {
+    DoorError::Refused {
+        line: "a movie of a group is played by its members, see GroupMember".into(),
     }
 }
 

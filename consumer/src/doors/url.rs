@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use freshet_protocol::doors::{asp, lines, packets};
+use freshet_protocol::doors::{asp, groups, lines, packets};
 use http::Uri;
 
 /// The protocol of a door.
@@ -15,6 +15,8 @@ pub enum DoorScheme {
     Packets,
     /// Text commands, data on a second port.
     Lines,
+    /// Datagrams over UDP, for a group.
+    Group,
 }
 
 /// The URL of a door or of a stream at it, known to be one. Made only by parsing.
@@ -35,7 +37,7 @@ pub enum DoorUrlError {
     #[error("not a URL")]
     Form(#[from] http::uri::InvalidUri),
     /// Another scheme, or none.
-    #[error("expected asp://, packets:// or lines://HOST[:PORT][/ID]")]
+    #[error("expected asp://, packets:// or lines://HOST[:PORT][/ID], or group://HOST[:PORT]")]
     Scheme,
     /// A password, a query, or a user where the protocol has none.
     #[error("a door's URL has no password and no query, and a user (PSEUDO@) for asp only")]
@@ -49,7 +51,7 @@ pub enum DoorUrlError {
 }
 
 impl DoorScheme {
-    const ALL: [Self; 3] = [Self::Asp, Self::Packets, Self::Lines];
+    const ALL: [Self; 4] = [Self::Asp, Self::Packets, Self::Lines, Self::Group];
 
     /// As it is written in a URL.
     #[must_use]
@@ -58,6 +60,7 @@ impl DoorScheme {
             Self::Asp => "asp",
             Self::Packets => "packets",
             Self::Lines => "lines",
+            Self::Group => "group",
         }
     }
 
@@ -66,6 +69,7 @@ impl DoorScheme {
             Self::Asp => asp::PORT,
             Self::Packets => packets::PORT,
             Self::Lines => lines::PORT,
+            Self::Group => groups::PORT,
         }
     }
 }
