@@ -14,7 +14,8 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    breakdown::Breakdown, goals::Goal, measure::Measured, scenario::Scenario, stats::Spread,
+    breakdown::Breakdown, glass::Shown, goals::Goal, measure::Measured, scenario::Scenario,
+    stats::Spread,
 };
 
 /// The form of the file; another one is not read.
@@ -42,6 +43,9 @@ pub struct Document {
     /// Where the time went, of scenarios that were taken apart.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breakdowns: Vec<Breakdown>,
+    /// How old pictures were on the screen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub glass: Vec<Shown>,
     /// What the distributor must reach, as far as there are figures for it.
     #[serde(default)]
     pub goals: Vec<Goal>,
@@ -91,6 +95,7 @@ impl Document {
             runs: Vec::new(),
             failures: Vec::new(),
             breakdowns: Vec::new(),
+            glass: Vec::new(),
             goals: Vec::new(),
         }
     }
@@ -145,6 +150,7 @@ impl Document {
         self.versions.extend(other.versions);
         self.failures.extend(other.failures);
         self.breakdowns.extend(other.breakdowns);
+        self.glass.extend(other.glass);
         self.command = format!("{}; {}", self.command, other.command);
     }
 

@@ -6,6 +6,7 @@
 //!                 ├── publish (role) ──▶ relay (roles): floor, fanout, distributors, peers
 //!                 │                         └──GET──▶ load (role): Reply ─▶ Checker ─▶ Report
 //!                 └── usage: CPU, RSS, context switches of each
+//!   glass ──▶ players on a screen of their own, whose pictures are read
 //!   demo: origin, distributor, consumer and player in this one process
 //! ```
 //!
@@ -24,6 +25,7 @@ pub mod desk;
 pub mod document;
 pub mod fanout;
 pub mod floor;
+pub mod glass;
 pub mod goals;
 pub mod limits;
 pub mod load;

@@ -97,3 +97,13 @@ pub const DEMO_RETAIN_BYTES: u64 = 1 << 30;
 
 /// Bytes of the demo's catalogue: it has the demo's stream and what a visitor posts.
 pub const CATALOGUE_BYTES_MAX: u64 = 1 << 20;
+
+/// Longest wait for the first picture of a player: some look at a stream for seconds before they show it,
+/// and on a busy machine it takes a browser ten to start.
+pub const GLASS_FIRST_MAX: Duration = Duration::from_secs(40);
+
+/// Pause between two looks at the screen, which is how exact the age of a picture is.
+pub const GLASS_LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// Pause between two searches for a picture that does not fill the screen: they take a while.
+pub const GLASS_SEARCH_EVERY: Duration = Duration::from_secs(2);

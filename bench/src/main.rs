@@ -3,7 +3,7 @@
 use clap::Parser;
 use freshet_bench::{
     breakdown::{self, marks::log},
-    compare, crowd, demo, memory, model, report, roles, run, screen, versus,
+    compare, crowd, demo, glass, memory, model, report, roles, run, screen, versus,
 };
 
 /// Runs the whole relay and measures it, on this machine.
@@ -24,6 +24,8 @@ enum Command {
     Compare(compare::Options),
     /// Where does a chunk's time go?
     Breakdown(breakdown::Options),
+    /// How old is the picture that a person sees, in each player?
+    Glass(glass::Options),
     /// Figures as one page of HTML with plots
     Report(report::Options),
     /// How many distributors in how many tiers serve how many viewers?
@@ -52,6 +54,7 @@ fn main() -> anyhow::Result<()> {
         Command::Sweep(options) => screen::sweep(&options),
         Command::Compare(options) => screen::compare(&options),
         Command::Breakdown(options) => screen::breakdown(&options),
+        Command::Glass(options) => screen::glass(&options),
         Command::Report(options) => screen::report(&options),
         Command::Model(options) => screen::model(&options),
         Command::Memory(options) => screen::memory(&options),

@@ -16,6 +16,7 @@ use crate::{
     crowd::{joins, stalled},
     demo::{self, News},
     document::Document,
+    glass,
     goals::goals,
     memory, model,
     plan::{self, Common, Entry},
@@ -122,6 +123,24 @@ pub fn breakdown(options: &breakdown::Options) -> anyhow::Result<()> {
     options.common.write(&document)
 }
 
+/// `bench glass`.
+///
+/// # Errors
+///
+/// See [`glass::run`]; or a player could not be looked at.
+pub fn glass(options: &glass::Options) -> anyhow::Result<()> {
+    let document = {
+        let progress = Progress::new();
+        glass::run(options, |news| progress.show(news))?
+    };
+    say(&text::glass(&document.glass))?;
+    options.json.iter().try_for_each(|path| document.write(path))?;
+    if !document.failures.is_empty() {
+        bail!("not every player could be looked at:\n{}", document.failures.join("\n"));
+    }
+    Ok(())
+}
+
 /// `bench report`.
 ///
 /// # Errors
@@ -131,6 +150,9 @@ pub fn report(options: &report::Options) -> anyhow::Result<()> {
     let document = report::run(options)?;
     for name in document.scenarios() {
         say(&text::scenario(name, &document, versus::FLOOR.name()))?;
+    }
+    if !document.glass.is_empty() {
+        say(&text::glass(&document.glass))?;
     }
     say(&text::goals(&goals(&document)))?;
     say(&format!("\n{} is written\n", options.output.display()))

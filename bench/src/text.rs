@@ -10,6 +10,7 @@ use crate::{
     compare::Comparison,
     demo,
     document::{Document, Figure},
+    glass::Shown,
     goals::Goal,
     load::Slow,
     measure::Measured,
@@ -135,6 +136,33 @@ pub fn breakdown(breakdown: &Breakdown, document: &Document) -> String {
     of.stages.iter().for_each(|stage| row(&stage.name, stage.mean_us, &stage.ages));
     row("the whole way", whole, &of.whole);
     let _ = writeln!(out, "{} deliveries, {} more not seen everywhere", of.seen, of.unseen);
+    out
+}
+
+/// How old pictures are on the screen.
+#[must_use]
+pub fn glass(shown: &[Shown]) -> String {
+    let mut out = format!(
+        "\n{:<14} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>10} {:>6}\n",
+        "player", "p50 ms", "p95 ms", "p99 ms", "max ms", "pictures", "missed", "first ms", "CPU"
+    );
+    for Shown { player, ages, missed, first_ms, cpu_share } in shown {
+        let Some(first_ms) = first_ms else {
+            let _ = writeln!(out, "{player:<14} shows nothing");
+            continue;
+        };
+        let ms = |quantile| ages.at(quantile) as f64 / 1e3;
+        let _ = writeln!(
+            out,
+            "{player:<14} {:>8.1} {:>8.1} {:>8.1} {:>8.1} {:>9} {missed:>8} {first_ms:>10.0} {:>5.0}%",
+            ms(0.5),
+            ms(0.95),
+            ms(0.99),
+            ms(1.0),
+            ages.count(),
+            cpu_share * 100.0
+        );
+    }
     out
 }
 

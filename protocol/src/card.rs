@@ -84,14 +84,18 @@ impl CardCode {
     /// Read it off a picture of that size, whose brightness at (x, y) `luma` tells; `None` where the
     /// picture has no code, or a damaged one.
     pub fn read(width: usize, height: usize, luma: impl Fn(usize, usize) -> u8) -> Option<Self> {
-        let mut levels = [0_i32; BITS];
-        for (at, level) in levels.iter_mut().enumerate() {
-            *level = mean(width, height, at, &luma)?;
-        }
-        let threshold = threshold(&levels)?;
+        let level = |at| mean(width, height, at, &luma);
+        // Most places have none: whoever searches for it looks at the marker alone.
+        let threshold = threshold(level)?;
         let mut bytes = [0_u8; BYTES];
-        for (byte, levels) in bytes.iter_mut().zip(levels.chunks_exact(8)) {
-            *byte = levels.iter().fold(0, |byte, &level| byte << 1 | u8::from(level > threshold));
+        for at in 0..BITS {
+            let white = level(at)? > threshold;
+            if let Some(byte) = bytes.get_mut(at / 8) {
+                *byte = *byte << 1 | u8::from(white);
+            }
+            if at == 7 && bytes.first() != Some(&MARKER) {
+                return None;
+            }
         }
         Self::of(&bytes)
     }
@@ -143,11 +147,11 @@ fn mean(width: usize, height: usize, at: usize, luma: impl Fn(usize, usize) -> u
 }
 
 /// Half-way between the black and the white of the marker.
-fn threshold(levels: &[i32; BITS]) -> Option<i32> {
+fn threshold(level: impl Fn(usize) -> Option<i32>) -> Option<i32> {
     let (mut white, mut black) = ((0, 0), (0, 0));
-    for (at, level) in levels.iter().take(8).enumerate() {
+    for at in 0..8 {
         let side = if MARKER >> (7 - at) & 1 == 1 { &mut white } else { &mut black };
-        *side = (side.0 + level, side.1 + 1);
+        *side = (side.0 + level(at)?, side.1 + 1);
     }
     let (white, black) = (white.0 / white.1, black.0 / black.1);
     (white - black >= CONTRAST_MIN).then_some((white + black) / 2)

@@ -147,6 +147,6 @@ fn missing_packages_are_installed_without_asking_and_alone() {
     assert!(passed);
     let said = fs::read_to_string(said).unwrap();
     let expected = "noninteractive -qq update\n\
-        noninteractive -qq install -y --no-install-recommends vlc-bin vlc-plugin-base procps\n";
+        noninteractive -qq install -y --no-install-recommends vlc-bin vlc-plugin-base vlc-plugin-video-output procps\n";
     assert_eq!(said, expected);
 }

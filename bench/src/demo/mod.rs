@@ -11,7 +11,7 @@
 
 mod meter;
 mod pattern;
-mod status;
+pub(crate) mod status;
 
 use std::{
     future,

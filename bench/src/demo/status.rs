@@ -13,7 +13,7 @@ use tokio::{
 use crate::limits::{CATALOGUE_BYTES_MAX, SAMPLE_EVERY};
 
 /// Bytes held and consumers, of all streams together.
-pub(super) async fn ask(address: SocketAddr) -> anyhow::Result<(u64, u64)> {
+pub(crate) async fn ask(address: SocketAddr) -> anyhow::Result<(u64, u64)> {
     let reply = timeout(SAMPLE_EVERY, fetch(address)).await.context("no catalogue in time")??;
     let (_, body) = reply.split_once("\r\n\r\n").context("no whole reply")?;
     let streams = serde_json::from_str::<Catalogue>(body)?.streams;

@@ -5,6 +5,7 @@
 //!                      └──────▶ tables, goals, machine, command ─────┴──▶ one page
 //! ```
 
+mod glass;
 mod plots;
 mod stack;
 
@@ -37,7 +38,7 @@ pub struct Options {
 /// A file cannot be read or written, or has no figures.
 pub fn run(options: &Options) -> anyhow::Result<Document> {
     let document = Document::read_all(&options.figures)?;
-    if document.runs.is_empty() {
+    if document.runs.is_empty() && document.glass.is_empty() {
         bail!("there are no figures in it");
     }
     let page = page(&document)?;
@@ -68,6 +69,9 @@ pub fn page(document: &Document) -> anyhow::Result<String> {
     out.push_str(&judged(document));
     if let Some(plot) = plots::cost(document)? {
         let _ = writeln!(out, "<h2>CPU per GB against consumers</h2>\n{plot}");
+    }
+    if let Some(plot) = glass::plot(&document.glass)? {
+        let _ = writeln!(out, "<h2>From picture to picture</h2>\n{plot}");
     }
     for name in document.scenarios() {
         let scenario = document.scenarios.get(name).cloned().unwrap_or_default();

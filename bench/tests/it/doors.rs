@@ -71,6 +71,17 @@ impl Doors {
         format!("{door}://{}", self.at[door])
     }
 
+    /// The stream of that number at a door.
+    pub(crate) fn numbered(&self, door: &str, id: u64) -> String {
+        format!("{}/{id}", self.door(door))
+    }
+
+    /// Wait until a stream is there.
+    pub(crate) fn wait_for_stream(&self, name: &str) {
+        let (list, name) = (format!("http://{}/live/", self.http), format!("\"{name}\""));
+        wait(|| text(curl(&list).stdout).contains(&name));
+    }
+
     /// Open files of the distributor, and the KiB that it takes.
     fn cost(&self) -> (usize, u64) {
         let process = PathBuf::from(format!("/proc/{}", self.child.id()));

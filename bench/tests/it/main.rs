@@ -15,6 +15,7 @@ mod docs;
 mod doors;
 mod edges;
 mod example;
+mod glass;
 mod joining;
 mod load;
 mod measure;

@@ -137,7 +137,7 @@ impl Size {
     }
 
     /// Width and height.
-    pub(crate) const fn sides(self) -> (u32, u32) {
+    pub const fn sides(self) -> (u32, u32) {
         (self.width, self.height)
     }
 }
