@@ -142,6 +142,10 @@ fn the_inputs_reach_what_is_accepted() {
                 reader.push(input.get(1..).unwrap_or_default());
                 matches!(reader.next_request(), Some(Ok(_)))
             }
+            "door_groups" => {
+                freshet_protocol::doors::groups::Handshake::decode(input).is_ok()
+                    || freshet_protocol::doors::groups::Message::decode(input).is_ok()
+            }
             other => panic!("say when {other} accepts an input"),
         }
     }
