@@ -103,6 +103,13 @@ impl Display {
         Look { frame: &self.frame, lines: RefCell::new(BTreeMap::new()) }
     }
 
+    /// All that is on it, at one moment: for whoever looks long, while it changes.
+    #[must_use]
+    pub fn still(&self) -> Look<'_> {
+        let frame = &self.frame;
+        Look { frame, lines: RefCell::new(frame.lines()) }
+    }
+
     /// Black it out, so that nothing of the last player is taken for the next one's.
     ///
     /// # Errors
@@ -150,6 +157,13 @@ impl Framebuffer {
             width: word(WIDTH) as usize,
             height: word(HEIGHT) as usize,
         })
+    }
+
+    fn lines(&self) -> BTreeMap<usize, Vec<u8>> {
+        let mut all = vec![0; self.line_bytes * self.height];
+        // What is not there is black.
+        let _ = self.file.read_exact_at(&mut all, self.begin);
+        all.chunks_exact(self.line_bytes.max(1)).map(<[u8]>::to_vec).enumerate().collect()
     }
 
     fn line(&self, y: usize) -> Vec<u8> {

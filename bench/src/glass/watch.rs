@@ -56,7 +56,8 @@ fn find(display: &Display, player: &Role, until: Moment) -> anyhow::Result<Optio
             return Ok(Some(whole));
         }
         if search.left().is_zero() {
-            let found = Place::find((width, height), |x, y| look.luma(x, y));
+            let still = display.still();
+            let found = Place::find((width, height), |x, y| still.luma(x, y));
             if found.is_some() {
                 return Ok(found);
             }

@@ -104,7 +104,10 @@ fn codes(display: &Display) -> Vec<CardCode> {
         assert!(begun.elapsed() < DEADLINE, "only {} pictures", codes.len());
         let look = display.look();
         let luma = |x, y| look.luma(x, y);
-        place = place.or_else(|| Place::find(display.size(), luma));
+        place = place.or_else(|| {
+            let still = display.still();
+            Place::find(display.size(), |x, y| still.luma(x, y))
+        });
         let code = place.and_then(|place| place.read(luma));
         codes.extend(code.filter(|code| codes.last() != Some(code)));
         thread::sleep(Duration::from_millis(5));
