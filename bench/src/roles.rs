@@ -12,10 +12,14 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use freshet_consumer::{Fetch, Policy, StreamUrl};
 use freshet_distributor::{Config, Distributor};
+use freshet_player::{Latency, Watch, Window as PlayerWindow};
+use freshet_protocol::From;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, runtime::Runtime};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     breakdown::marks::{self, Mark, Recorder},
@@ -51,6 +55,11 @@ pub enum Task {
     Publish,
     /// Consumes: is told a [`Work`], says `joined`, is told `FROM TO`, and at the end says what it saw
     Load,
+    /// Our player in a window; ends when it has nothing more to show, or is killed
+    Player {
+        /// The stream
+        url: StreamUrl,
+    },
     /// Starts another program, says its process, and ends it when it has to end itself
     Guard {
         /// The file for what it says
@@ -88,6 +97,9 @@ pub struct Seen {
 ///
 /// It cannot do its work.
 pub fn run(task: Task) -> anyhow::Result<()> {
+    if let Task::Player { url } = task {
+        return player(url);
+    }
     raise_open_files()?;
     let is_traced = matches!(task, Task::Load | Task::Distributor { traced: true, .. });
     let recorder = is_traced.then(Recorder::default);
@@ -124,6 +136,7 @@ fn be(task: Task, orders: Orders, voice: &Voice, recorder: Option<Recorder>) -> 
         Task::Distributor { settings, .. } => distributor(settings, orders, voice, recorder),
         Task::Publish => publish(orders, voice),
         Task::Load => load(orders, voice, recorder),
+        Task::Player { .. } => bail!("a player needs a process of its own"),
         Task::Guard { log, command } => guard(&log, &command, orders, voice),
     }
 }
@@ -143,6 +156,17 @@ fn distributor(
         anyhow::Ok(())
     })?;
     recorder.map_or(Ok(()), |recorder| voice.say(&serde_json::to_string(&recorder.take())?))
+}
+
+fn player(url: StreamUrl) -> anyhow::Result<()> {
+    let (window, stage) = PlayerWindow::new(&url.to_string())?;
+    let runtime = Runtime::new()?;
+    let (fetch, latency) = (Fetch::new(url), Latency::Auto);
+    let watch = Watch { fetch, from: From::Live, policy: Policy::Newest, latency, stats: None };
+    let never = CancellationToken::new();
+    let (closed, shown) = window.run(|| runtime.block_on(watch.run(stage, &never, |_| ())));
+    shown?;
+    Ok(closed?)
 }
 
 fn publish(orders: Orders, voice: &Voice) -> anyhow::Result<()> {

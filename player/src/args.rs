@@ -5,17 +5,23 @@ use std::{error::Error, path::PathBuf, time::Duration};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use freshet_consumer::{DoorUrl, Fetch, Policy, Start, StreamUrl, Token};
-use freshet_player::{DoorPlay, Play, Via, limits};
+use freshet_player::{DoorPlay, Latency, Play, Via, Watch, limits};
 use freshet_protocol::From;
 
 const AFTER: &str = "\
+Decoded here is H.264 in fragmented MP4. Where there is no display it is decoded all the same, and the
+figures are printed once a second.
+
+Keys: space pauses and goes on, left and right go 10 s back and forward, l goes to the live edge, f is full
+screen, i shows the figures, q quits.
+
 Programs: mpv, vlc and ffplay are started with the flags that make them show a live byte soonest,
 or without them where the stream is shown from its start or an offset.
 Anything else is a command that reads the stream from its standard input: --via 'mpv --mute=yes -'.
 It is split into words as a shell would, but no shell runs it.
 
 Exit status:
-    0  the stream has ended and was shown, or the program was closed
+    0  the stream has ended and was shown, or the window or the program was closed
     1  an error
     2  the command line is wrong
     3  bytes that come next in order are gone
@@ -23,26 +29,39 @@ Exit status:
   130  interrupted
   143  told to terminate";
 
-/// Show a stream: its bytes, in order and through any cuts, into a player's standard input.
+/// Show a stream, live or from any time that is kept: in a window, headless, or through another player.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER)]
+#[command(name = "player", version, after_help = AFTER)]
 pub(crate) struct Args {
     /// The stream: http://HOST:PORT/live/NAME; or at a door: asp://HOST/ID, packets://HOST:PORT/ID or lines://HOST:PORT/ID
     #[arg(value_parser = place)]
     url: Place,
-    /// The program that shows it: mpv, vlc, ffplay, or a command
-    #[arg(long, value_name = "PROGRAM", required_unless_present = "headless")]
+    /// The program that shows it: mpv, vlc, ffplay, or a command [default: it is decoded here]
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["headless", "latency", "policy", "stats"])]
     via: Option<Via>,
-    /// Show nothing: count the bytes, and say how old the newest one is when it comes
-    #[arg(long, conflicts_with_all = ["via", "buffer_bytes"])]
+    /// Show nothing: decode the pictures, and say how old they are when they are due; of what cannot be
+    /// decoded, count the bytes, and say how old the newest one is when it comes
+    #[arg(long)]
     headless: bool,
+    /// How long pictures wait beyond the fastest of them, so that slower ones are in time: milliseconds, or
+    /// auto, which is what the measured jitter makes necessary
+    #[arg(long, value_name = "MS", default_value_t = Latency::Auto)]
+    latency: Latency,
+    /// On a link that is too slow: newest leaves out what would come too late, all shows everything, later and
+    /// later
+    #[arg(long, value_name = "WHICH", default_value = "newest", value_parser = policy)]
+    policy: Policy,
+    /// Write a line of JSON for each picture to this file: when it was captured, received, decoded, shown
+    #[arg(long, value_name = "FILE")]
+    stats: Option<PathBuf>,
     /// Where to begin: live, start, an offset, or a time (-30s, 2026-11-25T10:00:00Z); a stream that is
     /// complete begins at its start
     #[arg(long, value_name = "WHERE", default_value = "live", allow_hyphen_values = true)]
-    #[arg(value_parser = start)]
-    from: Start,
+    #[arg(value_parser = from)]
+    from: From,
     /// Bytes kept in memory for a program that is slower than the network
     #[arg(long, value_name = "BYTES", default_value_t = limits::BUFFER_BYTES)]
+    #[arg(conflicts_with = "headless")]
     buffer_bytes: usize,
     /// Wait so long for a stream, or a distributor, that is not there yet
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
@@ -60,7 +79,14 @@ pub(crate) struct Args {
 pub(crate) enum Task {
     Play(Play),
     Door(DoorPlay),
-    Headless(Fetch, Policy),
+    Watch(Watch, On),
+}
+
+/// Where pictures are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    Window,
+    Nothing,
 }
 
 /// Where the stream is.
@@ -77,13 +103,25 @@ fn place(text: &str) -> Result<Place, Box<dyn Error + Send + Sync>> {
     Ok(Place::Stream(text.parse()?))
 }
 
-fn start(text: &str) -> Result<Start, String> {
-    match text.parse() {
-        Ok(From::Live) => Ok(Start::Live),
-        Ok(From::Start) => Ok(Start::Beginning),
-        Ok(From::Offset(offset)) => Ok(Start::Offset(offset)),
-        Ok(from) => Ok(Start::Join(from)),
-        Err(()) => Err(format!("expected {}", From::EXPECTED)),
+fn from(text: &str) -> Result<From, String> {
+    text.parse().map_err(|()| format!("expected {}", From::EXPECTED))
+}
+
+fn policy(text: &str) -> Result<Policy, String> {
+    match text {
+        "newest" => Ok(Policy::Newest),
+        "all" => Ok(Policy::All),
+        _ => Err("expected newest or all".into()),
+    }
+}
+
+/// Where another program begins: live is what comes from now on.
+const fn start(from: From) -> Start {
+    match from {
+        From::Live => Start::Live,
+        From::Start => Start::Beginning,
+        From::Offset(offset) => Start::Offset(offset),
+        from => Start::Join(from),
     }
 }
 
@@ -104,16 +142,12 @@ impl Args {
             (None, None) => None,
         };
         let Some(via) = self.via else {
-            return match self.from {
-                Start::Live => Ok(Task::Headless(fetch, Policy::Newest)),
-                Start::Beginning => Ok(Task::Headless(fetch, Policy::All)),
-                Start::Offset(_) | Start::Join(_) => {
-                    anyhow::bail!("--headless begins at live or start")
-                }
-            };
+            let Self { from, policy, latency, stats, .. } = self;
+            let on = if self.headless { On::Nothing } else { On::Window };
+            return Ok(Task::Watch(Watch { fetch, from, policy, latency, stats }, on));
         };
         ensure_room(self.buffer_bytes)?;
-        let (from, buffer_bytes) = (self.from, self.buffer_bytes);
+        let (from, buffer_bytes) = (start(self.from), self.buffer_bytes);
         Ok(Task::Play(Play { fetch, from, via, buffer_bytes }))
     }
 
@@ -123,7 +157,7 @@ impl Args {
         let id =
             url.id().context("which stream? its number stands behind the host: asp://HOST/ID")?;
         ensure!(self.wait == 0, "a door knows nothing of --wait");
-        ensure!(self.from == Start::Live, "a door knows nothing of --from");
+        ensure!(self.from == From::Live, "a door knows nothing of --from");
         ensure_room(self.buffer_bytes)?;
         Ok(DoorPlay { url, id, via, buffer_bytes: self.buffer_bytes })
     }

@@ -1,7 +1,8 @@
-//! Shows a stream: buffers its bytes and hands them to a player.
+//! Shows a stream: decodes it and shows its pictures, or hands its bytes to another player.
 //!
 //! ```text
-//!   distributor ──▶ consumer::Follow ──▶ Buffer ──pipe──▶ mpv, vlc, ffplay, any command
+//!   distributor ──▶ consumer::Follow ──▶ Watch: Media ──▶ pictures ──▶ a window, or none
+//!                           ├──▶ Buffer ──pipe──▶ mpv, vlc, ffplay, any command
 //!                           └──▶ headless: counts, and says how old the newest byte is
 //! ```
 //!
@@ -10,11 +11,22 @@
 pub mod limits;
 
 mod buffer;
+mod demux;
 mod headless;
+mod media;
+mod picture;
 mod play;
 mod via;
+mod watch;
 
 pub use buffer::Buffer;
+pub use demux::{DemuxError, Mp4Error};
 pub use headless::{Tally, headless};
+pub use media::{Decoded, Media, MediaError};
+pub use picture::{Arrival, Picture, PictureError};
 pub use play::{DoorPlay, Play, PlayEnd, PlayError, Played};
 pub use via::{Pace, StartError, Via, ViaError};
+pub use watch::{
+    Back, Command, Figures, Frame, Latency, LatencyError, Screen, Seen, Stage, Watch, WatchError,
+    Window, WindowError,
+};

@@ -1,4 +1,4 @@
-//! The `player` command: arguments, logging, signals. Nothing else.
+//! The `player` command: arguments, logging. Nothing else.
 
 use std::{
     io::{self, IsTerminal},
@@ -13,8 +13,10 @@ use crate::args::Args;
 mod args;
 mod run;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// What is logged unless somebody asks for more: the window's own doubts about a display are of no use.
+const LOGGED: &str = "warn,winit=error";
+
+fn main() -> ExitCode {
     let task = match Args::parse().task() {
         Ok(task) => task,
         Err(error) => {
@@ -22,10 +24,10 @@ async fn main() -> ExitCode {
             return run::USAGE.into();
         }
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     log.without_time().with_target(false).with_ansi(io::stderr().is_terminal()).init();
-    match run::run(task).await {
+    match run::run(task) {
         Ok(status) => status.into(),
         Err(error) => {
             eprintln!("player: {error:#}");

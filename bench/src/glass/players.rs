@@ -24,9 +24,15 @@ pub(super) struct Player {
     is_page: bool,
 }
 
-/// A program that a package of Debian's has.
+/// Our own player, which is in this program, or one that a package of Debian's has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Program {
+enum Program {
+    Own,
+    Packaged(Packaged),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Packaged {
     name: &'static str,
     package: &'static str,
     /// The argument that makes it say its version.
@@ -34,17 +40,40 @@ struct Program {
     refuses_root: bool,
 }
 
-const MPV: Program =
-    Program { name: "mpv", package: "mpv", version: "--version", refuses_root: false };
-const FFPLAY: Program =
-    Program { name: "ffplay", package: "ffmpeg", version: "-version", refuses_root: false };
-const VLC: Program =
-    Program { name: "cvlc", package: "vlc", version: "--version", refuses_root: true };
-const CHROMIUM: Program =
-    Program { name: "chromium", package: "chromium", version: "--version", refuses_root: false };
+const MPV: Program = Program::Packaged(Packaged {
+    name: "mpv",
+    package: "mpv",
+    version: "--version",
+    refuses_root: false,
+});
+const FFPLAY: Program = Program::Packaged(Packaged {
+    name: "ffplay",
+    package: "ffmpeg",
+    version: "-version",
+    refuses_root: false,
+});
+const VLC: Program = Program::Packaged(Packaged {
+    name: "cvlc",
+    package: "vlc",
+    version: "--version",
+    refuses_root: true,
+});
+const CHROMIUM: Program = Program::Packaged(Packaged {
+    name: "chromium",
+    package: "chromium",
+    version: "--version",
+    refuses_root: false,
+});
 
-/// The page, and the players that people have: as they come, and with what makes them show a byte soonest.
-const PLAYERS: [Player; 7] = [
+/// Our own, the page, and the players that people have: as they come, and with what makes them show a byte
+/// soonest.
+const PLAYERS: [Player; 8] = [
+    Player {
+        name: "player",
+        program: Program::Own,
+        arguments: &["role", "player"],
+        is_page: false,
+    },
     Player {
         name: "page",
         program: CHROMIUM,
@@ -155,7 +184,9 @@ pub(super) fn chosen(names: &[String]) -> anyhow::Result<(Vec<Player>, Vec<Strin
 /// What each of them says of its version.
 pub(super) fn versions(players: &[Player]) -> BTreeMap<String, String> {
     let told = |player: &Player| {
-        let Program { name, version, .. } = player.program;
+        let Program::Packaged(Packaged { name, version, .. }) = player.program else {
+            return Some((player.name.to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
+        };
         let said = Command::new(name).arg(version).output().ok()?;
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         Some((player.name.to_owned(), said.lines().next()?.to_owned()))
@@ -166,7 +197,10 @@ pub(super) fn versions(players: &[Player]) -> BTreeMap<String, String> {
 impl Player {
     /// Where its program is, or what has to be installed.
     fn find(&self) -> Result<PathBuf, String> {
-        let Program { name, package, .. } = self.program;
+        let Program::Packaged(Packaged { name, package, .. }) = self.program else {
+            return std::env::current_exe()
+                .map_err(|error| format!("where is this program? {error}"));
+        };
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut places = std::env::split_paths(&path).map(|folder| folder.join(name));
         let found = places.find(|place| place.is_file());
@@ -178,7 +212,8 @@ impl Player {
         let program = self.find().map_err(anyhow::Error::msg)?;
         let text = |path: &Path| path.to_str().map(str::to_owned).context("a path is no text");
         let (program, home, log) = (text(&program)?, text(folder)?, text(&folder.join("log"))?);
-        let steps_down = self.program.refuses_root && rustix::process::geteuid().is_root();
+        let refuses_root = matches!(self.program, Program::Packaged(it) if it.refuses_root);
+        let steps_down = refuses_root && rustix::process::geteuid().is_root();
         if steps_down {
             chown(folder, Some(NOBODY), Some(NOBODY)).context("cannot give its folder away")?;
         }

@@ -31,7 +31,7 @@ const NOBODY: u32 = 65534;
 fn every_player_that_people_have_is_looked_at() {
     let folder = TempDir::new().unwrap();
     let (figures, page) = (folder.path().join("glass.json"), folder.path().join("glass.html"));
-    let players = ["page", "mpv-quick", "ffplay-quick", "vlc-quick"];
+    let players = ["player", "page", "mpv-quick", "ffplay-quick", "vlc-quick"];
     let mut glass = command("bench");
     glass.arg("glass").args(players).args(["--seconds", "3", "--json"]).arg(&figures);
     let done = glass.output().unwrap();
@@ -52,10 +52,10 @@ fn every_player_that_people_have_is_looked_at() {
 }
 
 /// A program that is killed with the test.
-struct Started(Child);
+pub(crate) struct Started(Child);
 
 impl Started {
-    fn new(mut command: Command) -> Self {
+    pub(crate) fn new(mut command: Command) -> Self {
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 }
@@ -68,7 +68,7 @@ impl Drop for Started {
 }
 
 /// A screen as large as the picture.
-fn screen(folder: &Path) -> (Started, Display) {
+pub(crate) fn screen(folder: &Path) -> (Started, Display) {
     let mut xvfb = Command::new("Xvfb");
     xvfb.args(["-displayfd", "1", "-screen", "0", "640x360x24", "-ac", "-nolisten", "tcp"]);
     xvfb.arg("-nocursor").arg("-fbdir").arg(folder).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -98,9 +98,9 @@ fn via_vlc(url: &str, display: &str, home: &Path) -> Started {
 }
 
 /// Codes of different pictures, as they come up on the screen.
-fn codes(display: &Display) -> Vec<CardCode> {
+pub(crate) fn codes(display: &Display, count: usize) -> Vec<CardCode> {
     let (begun, mut codes, mut place) = (Instant::now(), Vec::new(), None);
-    while codes.len() < PICTURES {
+    while codes.len() < count {
         assert!(begun.elapsed() < DEADLINE, "only {} pictures", codes.len());
         let look = display.look();
         let luma = |x, y| look.luma(x, y);
@@ -128,7 +128,7 @@ fn vlc_shows_a_live_stream_that_comes_as_text_through_the_oldest_door() {
 
     let _vlc = via_vlc(&doors.numbered("asp", 1), display.name(), &home.path().join("home"));
 
-    let (codes, now) = (codes(&display), Stamp::from(SystemTime::now()));
+    let (codes, now) = (codes(&display, PICTURES), Stamp::from(SystemTime::now()));
     assert!(codes.windows(2).all(|pair| pair[0].frame() < pair[1].frame()), "{codes:?}");
     assert!(codes.iter().all(|code| (before..now).contains(&code.captured(now))), "{codes:?}");
 }

@@ -22,6 +22,7 @@ mod measure;
 mod media;
 mod metrics;
 mod options;
+mod player;
 mod players;
 mod proxies;
 mod slow;

@@ -275,6 +275,72 @@ fn a_link_of_half_the_rate_keeps_the_live_edge() {
     });
 }
 
+/// Ages of pictures in milliseconds, from the lines about them.
+fn ages_in(stats: &Path) -> Vec<f64> {
+    let text = fs::read_to_string(stats).unwrap_or_default();
+    let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok();
+    text.lines().filter_map(line).filter_map(|line| line["age_ms"].as_f64()).collect()
+}
+
+/// A player that leaves out what would come too late shows pictures that are not old, if not all of them.
+#[test]
+fn pictures_over_a_link_of_half_the_rate_are_not_old() {
+    if !is_inside("slow::pictures_over_a_link_of_half_the_rate_are_not_old") {
+        return;
+    }
+    done("ip", "link set lo up");
+    let (seconds, folder) = (setting(SECONDS, 20), TempDir::new().unwrap());
+    let (_distributor, port) = distributor(&folder.path().join("data"));
+    let links = [Link::lay(0), Link::lay(1)];
+    let mut card = command("origin");
+    card.args([
+        "testcard",
+        "--no-sound",
+        "--quiet",
+        "--bitrate",
+        "2000000",
+        "--size",
+        "640x360",
+        "--to",
+    ]);
+    card.arg(format!("http://127.0.0.1:{port}/live/s")).env("FRESHET_PUBLISH_TOKEN", TOKEN);
+    let _card = Guard(card.spawn().unwrap());
+    let stats = ["newest", "all"].map(|policy| (policy, folder.path().join(policy)));
+    let _players = [0, 1].map(|at| {
+        let (policy, stats) = &stats[at];
+        let mut player = links[at].at_far_end(command("player").get_program());
+        player.args([&links[at].url(port), "--headless", "--wait", "10", "--policy", policy]);
+        Guard(player.arg("--stats").arg(stats).spawn().unwrap())
+    });
+    let ages = |at: usize| ages_in(&stats[at].1);
+    until("the first pictures", || (0..2).all(|at| ages(at).len() > 30));
+    links.iter().for_each(|link| link.limit(1_000_000));
+    // What it takes to find out how slow the link is now, is in neither figure.
+    let limited = ages(0).len();
+    until("pictures over the slow link", || ages(0).len() > limited + 60);
+    let before = ages(0).len();
+    thread::sleep(Duration::from_secs(seconds));
+    let (mut slow, all) = (ages(0).split_off(before), ages(1));
+    links.iter().for_each(Link::lift);
+    let lifted = ages(0).len();
+    until("more pictures", || ages(0).len() > lifted + 90);
+    let after = ages(0).split_off(lifted);
+
+    slow.sort_by(f64::total_cmp);
+    let worst = slow[slow.len() - 1];
+    let (p50, p99) = (slow[slow.len() / 2], slow[slow.len() * 99 / 100]);
+    eprintln!(
+        "{} pictures in {seconds} s, age p50 {p50:.0} ms, p99 {p99:.0} ms, at most {worst:.0} ms; all of \
+         them: {:.0} ms in the end",
+        slow.len(),
+        all[all.len() - 1]
+    );
+    assert!(slow.len() as u64 > 5 * seconds, "{} pictures", slow.len());
+    assert!(p99 < 1_000.0, "{p99}");
+    assert!(all[all.len() - 1] > 2.0 * p99, "who shows all falls behind: {}", all[all.len() - 1]);
+    assert!(after[60..].iter().all(|&age| age < 100.0), "two seconds later: {:?}", &after[60..]);
+}
+
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {

@@ -7,4 +7,5 @@
 #[allow(dead_code, reason = "the consumer's tests use all of it")]
 #[path = "../../../consumer/tests/it/fake.rs"]
 mod fake;
+mod pictures;
 mod play;

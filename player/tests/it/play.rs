@@ -141,7 +141,9 @@ async fn the_command_says_what_is_wrong_and_stops_when_told_to() {
     let other = url.replace("radio", "a/b/c/d/e");
 
     for (arguments, status, word) in [
-        (&[url.as_str()][..], 2, "--via"),
+        (&[url.as_str(), "--policy", "some"][..], 2, "newest or all"),
+        (&[url.as_str(), "--latency", "soon"], 2, "milliseconds"),
+        (&[url.as_str(), "--headless", "--via", "cat"], 2, "cannot be used with"),
         (&[other.as_str(), "--via", "cat"], 2, "5 segments"),
         (&[url.as_str(), "--via", "cat", "--buffer-bytes", "10"], 2, "--buffer-bytes"),
         (&["http://127.0.0.1:1/live/a", "--via", "cat"], 1, "cannot connect"),

@@ -1,0 +1,137 @@
+//! A stream taken apart: which tracks there are, and their coded frames, each as soon as its last byte is there.
+//!
+//! ```text
+//!   bytes in order ──▶ sniff ──▶ Mp4 ──▶ Tracks, Sample, Sample, ...
+//! ```
+//!
+//! Nothing here waits, or knows the time of day. What is damaged or missing is passed over: it goes on with
+//! the next fragment that is sound.
+
+mod mp4;
+
+use bytes::Bytes;
+
+use self::mp4::Mp4;
+pub use self::mp4::Mp4Error;
+
+/// What is known of a track.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Track {
+    pub(crate) id: u32,
+    pub(crate) is_video: bool,
+    pub(crate) coding: Coding,
+}
+
+/// What a track is coded by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// H.264.
+    H264(Avc),
+    /// What is not decoded; its name is for people.
+    Other(String),
+}
+
+/// How units of H.264 are told apart, and what they need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Avc {
+    /// Parameter sets, behind start codes.
+    pub(crate) parameters: Vec<u8>,
+    /// Bytes of the length before each unit; `None`: there are start codes.
+    pub(crate) length_bytes: Option<usize>,
+}
+
+/// A frame as it is coded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sample {
+    pub(crate) track: u32,
+    /// When it is shown, in nanoseconds of the stream's own time.
+    pub(crate) shown_ns: u64,
+    /// When its decoding is over, likewise: none after it is shown earlier.
+    pub(crate) until_ns: u64,
+    /// It can be decoded without any before it.
+    pub(crate) is_sync: bool,
+    /// It follows on the sample before it.
+    pub(crate) is_continuous: bool,
+    pub(crate) bytes: Bytes,
+}
+
+#[derive(Debug)]
+pub(crate) enum Event {
+    Tracks(Vec<Track>),
+    Sample(Sample),
+}
+
+/// Why a stream cannot be taken apart.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DemuxError {
+    /// The container.
+    #[error("its container is none of those that are read: fragmented MP4")]
+    Container,
+    /// It is broken from the beginning.
+    #[error(transparent)]
+    Mp4(#[from] Mp4Error),
+}
+
+/// Bytes by which a container is known.
+const SNIFF_BYTES: usize = 8;
+
+/// Takes a stream apart.
+#[derive(Debug, Default)]
+pub(crate) struct Demux(Container);
+
+#[derive(Debug)]
+enum Container {
+    /// So much has come, and it is not known what it is.
+    New(Vec<u8>),
+    Mp4(Mp4),
+}
+
+impl Default for Container {
+    fn default() -> Self {
+        Self::New(Vec::new())
+    }
+}
+
+impl Demux {
+    /// The next bytes of the stream.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), DemuxError> {
+        match &mut self.0 {
+            Container::Mp4(mp4) => mp4.push(bytes),
+            Container::New(first) => {
+                first.extend_from_slice(bytes);
+                if first.len() >= SNIFF_BYTES {
+                    self.0 = Self::known(first)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn known(first: &[u8]) -> Result<Container, DemuxError> {
+        match first.get(4..SNIFF_BYTES) {
+            Some(b"ftyp" | b"moov") => {
+                let mut mp4 = Mp4::default();
+                mp4.push(first);
+                Ok(Container::Mp4(mp4))
+            }
+            _ => Err(DemuxError::Container),
+        }
+    }
+
+    /// What has come whole; `None`: nothing more.
+    pub(crate) fn next(&mut self) -> Result<Option<Event>, DemuxError> {
+        match &mut self.0 {
+            Container::New(_) => Ok(None),
+            Container::Mp4(mp4) => Ok(mp4.next()?),
+        }
+    }
+
+    /// Bytes are missing between those before and those that come next.
+    pub(crate) fn lose(&mut self) {
+        match &mut self.0 {
+            Container::New(first) => first.clear(),
+            Container::Mp4(mp4) => mp4.lose(),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! From coded frames to pictures, in the order in which they are shown.
+//!
+//! ```text
+//!   Sample ──▶ H264 ──▶ Order ──▶ Picture
+//! ```
+//!
+//! Nothing here waits, or knows the time of day. Bounds are those of [`limits`](crate::limits).
+
+mod h264;
+mod order;
+pub(crate) mod start_code;
+
+use freshet_protocol::{CardCode, Stamp};
+
+use self::{h264::H264, order::Order};
+use crate::demux::{Coding, Sample, Track};
+
+/// A decoded picture, 4:2:0.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// In pixels.
+    pub width: usize,
+    /// In pixels.
+    pub height: usize,
+    /// Brightness, row by row.
+    pub y: Vec<u8>,
+    /// Blue against brightness, at half the width and height.
+    pub u: Vec<u8>,
+    /// Red against brightness, likewise.
+    pub v: Vec<u8>,
+    /// When it is to be shown, in nanoseconds of the stream's own time.
+    pub time_ns: u64,
+    /// When its last byte came.
+    pub arrival: Arrival,
+}
+
+/// When bytes were captured and when they came, by our clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When the origin captured them, where it says so.
+    pub captured: Option<Stamp>,
+    /// When they came.
+    pub received: Stamp,
+}
+
+/// Why there will be no pictures.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PictureError {
+    /// There is no video in it that can be decoded.
+    #[error("its video is {0}, and H.264 is decoded")]
+    Codec(String),
+    /// There is no video.
+    #[error("there is no video in it")]
+    NoVideo,
+    /// A tool of the codec that the decoder does not know.
+    #[error("its video needs {0}, which the decoder does not know")]
+    Tool(&'static str),
+}
+
+/// Makes pictures of the coded frames of a track.
+#[derive(Debug)]
+pub(crate) struct Video {
+    track: u32,
+    decoder: H264,
+    order: Order,
+}
+
+impl Video {
+    /// For the first track of video that can be decoded.
+    pub(crate) fn of(tracks: &[Track]) -> Result<Self, PictureError> {
+        let videos = || tracks.iter().filter(|track| track.is_video);
+        let known = videos().find_map(|track| match &track.coding {
+            Coding::H264(avc) => Some((track.id, avc.clone())),
+            Coding::Other(_) => None,
+        });
+        if let Some((track, avc)) = known {
+            return Ok(Self { track, decoder: H264::new(avc), order: Order::default() });
+        }
+        let other = videos().find_map(|track| match &track.coding {
+            Coding::Other(name) => Some(name.clone()),
+            Coding::H264(_) => None,
+        });
+        Err(other.map_or(PictureError::NoVideo, PictureError::Codec))
+    }
+
+    /// Decode a coded frame; what can be shown now goes into `out`. False: it was left out.
+    pub(crate) fn decode(
+        &mut self,
+        sample: &Sample,
+        arrival: Arrival,
+        out: &mut Vec<Picture>,
+    ) -> Result<bool, PictureError> {
+        if sample.track != self.track {
+            return Ok(true);
+        }
+        let frame = self.decoder.decode(sample)?;
+        let is_there = frame.is_some();
+        if let Some(frame) = frame {
+            let (width, height, time_ns) = (frame.width, frame.height, sample.shown_ns);
+            let (y, u, v) = (frame.y, frame.u, frame.v);
+            self.order.push(Picture { width, height, y, u, v, time_ns, arrival }, out);
+        }
+        self.order.until(sample.until_ns, out);
+        Ok(is_there)
+    }
+
+    /// The stream has ended: what was kept back for its order.
+    pub(crate) fn finish(&mut self) -> Vec<Picture> {
+        self.order.drain()
+    }
+}
+
+impl Picture {
+    /// What the picture of a test card says of itself.
+    #[must_use]
+    pub fn card(&self) -> Option<CardCode> {
+        let luma = |x: usize, y: usize| self.y.get(y * self.width + x).copied().unwrap_or_default();
+        CardCode::read(self.width, self.height, luma)
+    }
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { width, height, time_ns, .. } = self;
+        write!(f, "{width}x{height} at {time_ns} ns")
+    }
+}
