@@ -9,7 +9,7 @@ use freshet_player::{DoorPlay, Latency, Play, Via, Watch, limits};
 use freshet_protocol::From;
 
 const AFTER: &str = "\
-Decoded here is H.264 in fragmented MP4. Where there is no display it is decoded all the same, and the
+Decoded here is H.264 in fragmented MP4 and MPEG-TS. Where there is no display it is decoded all the same, and the
 figures are printed once a second.
 
 Keys: space pauses and goes on, left and right go 10 s back and forward, l goes to the live edge, f is full

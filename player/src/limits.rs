@@ -28,6 +28,9 @@ pub const SAMPLES_MAX: usize = 64 << 10;
 /// Largest coded frame: a picture of 8K that is not compressed much.
 pub const SAMPLE_BYTES_MAX: usize = 32 << 20;
 
+/// Largest table of a transport stream (ISO/IEC 13818-1, 2.4.4.3 and 2.4.4.8), with room for a packet more.
+pub const SECTION_BYTES_MAX: usize = 2 << 10;
+
 /// Pictures that wait for earlier ones: no stream of H.264 may need more (ITU-T H.264, A.3.1).
 pub const REORDER_PICTURES_MAX: usize = 16;
 

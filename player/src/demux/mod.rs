@@ -1,18 +1,20 @@
 //! A stream taken apart: which tracks there are, and their coded frames, each as soon as its last byte is there.
 //!
 //! ```text
-//!   bytes in order ──▶ sniff ──▶ Mp4 ──▶ Tracks, Sample, Sample, ...
+//!   bytes in order ──▶ sniff ──▶ Mp4, Ts ──▶ Tracks, Sample, Sample, ...
 //! ```
 //!
 //! Nothing here waits, or knows the time of day. What is damaged or missing is passed over: it goes on with
-//! the next fragment that is sound.
+//! the next fragment or packet that is sound.
 
 mod mp4;
+mod pes;
+mod ts;
 
 use bytes::Bytes;
 
-use self::mp4::Mp4;
 pub use self::mp4::Mp4Error;
+use self::{mp4::Mp4, ts::Ts};
 
 /// What is known of a track.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +68,7 @@ pub(crate) enum Event {
 #[non_exhaustive]
 pub enum DemuxError {
     /// The container.
-    #[error("its container is none of those that are read: fragmented MP4")]
+    #[error("its container is none of those that are read: fragmented MP4, MPEG-TS")]
     Container,
     /// It is broken from the beginning.
     #[error(transparent)]
@@ -85,6 +87,7 @@ enum Container {
     /// So much has come, and it is not known what it is.
     New(Vec<u8>),
     Mp4(Mp4),
+    Ts(Ts),
 }
 
 impl Default for Container {
@@ -98,6 +101,7 @@ impl Demux {
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), DemuxError> {
         match &mut self.0 {
             Container::Mp4(mp4) => mp4.push(bytes),
+            Container::Ts(ts) => ts.push(bytes),
             Container::New(first) => {
                 first.extend_from_slice(bytes);
                 if first.len() >= SNIFF_BYTES {
@@ -115,6 +119,11 @@ impl Demux {
                 mp4.push(first);
                 Ok(Container::Mp4(mp4))
             }
+            _ if ts::begins(first) => {
+                let mut ts = Ts::default();
+                ts.push(first);
+                Ok(Container::Ts(ts))
+            }
             _ => Err(DemuxError::Container),
         }
     }
@@ -124,6 +133,7 @@ impl Demux {
         match &mut self.0 {
             Container::New(_) => Ok(None),
             Container::Mp4(mp4) => Ok(mp4.next()?),
+            Container::Ts(ts) => Ok(ts.next()),
         }
     }
 
@@ -132,6 +142,7 @@ impl Demux {
         match &mut self.0 {
             Container::New(first) => first.clear(),
             Container::Mp4(mp4) => mp4.lose(),
+            Container::Ts(ts) => ts.lose(),
         }
     }
 }

@@ -13,12 +13,20 @@ pub(super) struct H264 {
     avc: Avc,
     /// Nothing is damaged since the last picture that needs no other.
     is_sound: bool,
+    /// It has given a picture: what it does not know from then on is damage.
+    has_decoded: bool,
     units: Vec<u8>,
 }
 
 impl H264 {
     pub(super) fn new(avc: Avc) -> Self {
-        Self { decoder: Decoder::new(), avc, is_sound: false, units: Vec::new() }
+        Self {
+            decoder: Decoder::new(),
+            avc,
+            is_sound: false,
+            has_decoded: false,
+            units: Vec::new(),
+        }
     }
 
     /// The picture of one sample; `None` where it is left out.
@@ -44,8 +52,13 @@ impl H264 {
             return Ok(None);
         }
         match self.decoder.decode(&self.units) {
-            Ok(frame) => Ok(frame),
-            Err(DecodeError::Unsupported(tool)) => Err(PictureError::Tool(tool)),
+            Ok(frame) => {
+                self.has_decoded |= frame.is_some();
+                Ok(frame)
+            }
+            Err(DecodeError::Unsupported(tool)) if !self.has_decoded => {
+                Err(PictureError::Tool(tool))
+            }
             Err(_) => {
                 self.is_sound = false;
                 Ok(None)

@@ -36,9 +36,12 @@ const FILMS: [(&str, &str, &str); 9] = [
     ("1080 lines", "1920x1080", "-profile:v high -bf 2 -g 15"),
 ];
 
-/// The container's ways: a fragment for each key frame, or for each frame.
-const FRAGMENTS: [&str; 2] =
-    ["frag_keyframe+empty_moov+default_base_moof", "frag_every_frame+empty_moov+default_base_moof"];
+/// The containers: MP4 with a fragment for each key frame, or for each frame; and MPEG-TS.
+const CONTAINERS: [&str; 3] = [
+    "-movflags frag_keyframe+empty_moov+default_base_moof -f mp4",
+    "-movflags frag_every_frame+empty_moov+default_base_moof -f mp4",
+    "-f mpegts",
+];
 
 fn ffmpeg(arguments: &str, input: &[u8]) -> Vec<u8> {
     let mut child = Command::new("ffmpeg")
@@ -56,10 +59,10 @@ fn ffmpeg(arguments: &str, input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-fn film(size: &str, options: &str, fragments: &str, seconds: u32) -> Vec<u8> {
+fn film(size: &str, options: &str, container: &str, seconds: u32) -> Vec<u8> {
     let arguments = format!(
         "-f lavfi -i testsrc2=size={size}:rate=30:duration={seconds} -c:v libx264 -preset veryfast \
-         -pix_fmt yuv420p {options} -movflags {fragments} -f mp4 pipe:1"
+         -pix_fmt yuv420p {options} {container} pipe:1"
     );
     ffmpeg(&arguments, &[])
 }
@@ -108,15 +111,15 @@ fn decoded(film: &[u8], piece: usize) -> (Vec<Hash>, u64) {
 #[test]
 fn pictures_are_those_of_ffmpeg_to_the_bit() {
     for (name, size, options) in FILMS {
-        for fragments in FRAGMENTS {
-            let film = film(size, options, fragments, 2);
+        for container in CONTAINERS {
+            let film = film(size, options, container, 2);
             let expected = expected(&film, size);
             assert_eq!(expected.len(), 60, "{name}");
             for piece in [1_316, 100_000] {
                 let (pictures, dropped) = decoded(&film, piece);
-                assert_eq!(dropped, 0, "{name}, {fragments}");
-                assert_eq!(pictures.len(), expected.len(), "{name}, {fragments}");
-                assert!(pictures == expected, "{name}, {fragments}: pictures differ");
+                assert_eq!(dropped, 0, "{name}, {container}");
+                assert_eq!(pictures.len(), expected.len(), "{name}, {container}");
+                assert!(pictures == expected, "{name}, {container}: pictures differ");
             }
         }
     }
@@ -138,7 +141,7 @@ fn fragments(film: &[u8]) -> Vec<usize> {
 #[test]
 fn who_joins_at_any_fragment_sees_what_ffmpeg_does_from_the_next_key_frame_on() {
     for (options, every) in
-        [("-profile:v high -bf 3 -g 15", FRAGMENTS[0]), ("-bf 0 -g 15", FRAGMENTS[1])]
+        [("-profile:v high -bf 3 -g 15", CONTAINERS[0]), ("-bf 0 -g 15", CONTAINERS[1])]
     {
         let film = film("320x240", options, every, 5);
         let all = expected(&film, "320x240");
@@ -164,9 +167,12 @@ struct Groups {
 
 const GROUP: usize = 10;
 
+/// Bytes of a packet of a transport stream.
+const PACKET: usize = 188;
+
 impl Groups {
     fn make() -> Self {
-        let film = film("320x240", "-profile:v high -bf 2 -g 10", FRAGMENTS[0], 20);
+        let film = film("320x240", "-profile:v high -bf 2 -g 10", CONTAINERS[0], 20);
         let (begins, all) = (fragments(&film), expected(&film, "320x240"));
         let pictures: Vec<_> = all.chunks(GROUP).map(<[_]>::to_vec).collect();
         assert_eq!(begins.len(), pictures.len(), "a fragment for each group");
@@ -206,19 +212,56 @@ fn damaged(groups: &Groups, random: &mut impl FnMut() -> u64) {
     }
 }
 
+/// SplitMix64: the same numbers for each seed.
+fn random(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+}
+
 #[test]
 fn after_damage_the_picture_is_back_at_the_next_key_frame() {
     let groups = Groups::make();
     let seconds = std::env::var("FRESHET_TEST_SECONDS").map_or(60, |text| text.parse().unwrap());
-    for seed in 0_u64..seconds / 20 {
-        // SplitMix64: the same damage each time.
-        let mut state = seed;
-        damaged(&groups, &mut || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            mixed ^ mixed >> 31
-        });
+    (0..seconds / 20).for_each(|seed| damaged(&groups, &mut random(seed)));
+}
+
+#[test]
+fn a_transport_stream_may_be_joined_and_damaged_anywhere() {
+    let film = film("320x240", "-profile:v high -bf 2 -g 10", CONTAINERS[2], 10);
+    let all = expected(&film, "320x240");
+    let tables = film.len() / PACKET / 100 * PACKET;
+    for join in 1..10 {
+        let begin = film.len() * join / 10;
+        let (pictures, _) =
+            decoded(&[&film[..2 * PACKET + PACKET], &film[begin..]].concat(), 1_316);
+        assert!(all.ends_with(&pictures), "joined at {begin}");
+        assert!(
+            pictures.len() + 2 * GROUP > all.len() * (10 - join) / 10 - GROUP,
+            "{}",
+            pictures.len()
+        );
+    }
+    for seed in 0..5 {
+        let (mut random, mut media) = (random(seed), Media::new());
+        let mut pictures = Vec::new();
+        for (at, packet) in film.chunks(PACKET).enumerate() {
+            let (mut packet, chance) = (packet.to_vec(), random() % 200);
+            let is_damaged = (tables..film.len() / 2).contains(&(at * PACKET)) && chance < 2;
+            if is_damaged {
+                packet[usize::try_from(random()).unwrap() % PACKET] ^= 0x10;
+            }
+            if !is_damaged || chance == 0 {
+                pictures.extend(media.push(&packet, ARRIVAL).unwrap().pictures.iter().map(hash_of));
+            }
+        }
+        pictures.extend(media.finish().iter().map(hash_of));
+        let whole = &all[all.len() / 2 + 3 * GROUP..];
+        assert!(pictures.ends_with(whole), "seed {seed}: the second half is whole");
     }
 }
 
@@ -232,7 +275,7 @@ fn what_cannot_be_decoded_is_named() {
     let mut media = Media::new();
     let error = media.push(&sound, ARRIVAL).unwrap_err().to_string();
     assert!(error.contains("no video"), "{error}");
-    let deep = film("320x240", "-pix_fmt yuv420p10le -profile:v high10", FRAGMENTS[0], 1);
+    let deep = film("320x240", "-pix_fmt yuv420p10le -profile:v high10", CONTAINERS[0], 1);
     let error = Media::new().push(&deep, ARRIVAL).unwrap_err().to_string();
     assert!(error.contains("which the decoder does not know"), "{error}");
 }
