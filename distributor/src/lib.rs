@@ -139,7 +139,7 @@ impl Distributor {
             }
         });
         let doors = join_all(doors);
-        let (_groups, desk) = match desk {
+        let (groups, desk) = match desk {
             Some(socket) => {
                 let (groups, opened) = groups::Groups::of(&doors_config, &socket);
                 let groups = Arc::new(groups);
@@ -152,7 +152,7 @@ impl Distributor {
         let desk = OptionFuture::from(desk);
         let slots = room.slots(bounds.connections);
         let site = http::Site::new(hub.clone(), guard, metrics.clone(), bounds, shutdown.clone());
-        let site = Arc::new(site);
+        let site = Arc::new(site.with_groups(groups));
         let session = |socket| {
             let (counted, session) =
                 (metrics.connection(), http::session(socket, Arc::clone(&site)));

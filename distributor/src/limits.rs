@@ -270,8 +270,18 @@ pub const GROUP_CHANGES_MAX: usize = 256;
 /// lost, and to tell everybody when it begins.
 pub const GROUP_LEAD: u64 = 1_000_000;
 
-/// How long a member may be silent before it is lost, in microseconds: four keepalives may be.
-pub const GROUP_SILENCE_MAX: u64 = 10_000_000;
+/// How long a member may be silent before it is lost, in microseconds: four keepalives may be, and the others
+/// know of it within 10 s.
+pub const GROUP_SILENCE_MAX: u64 = 9_500_000;
+
+/// Fastest that a movie is sent, in bytes a second: 100 Mbit/s to each member.
+pub const GROUP_RATE_MAX: u32 = 12_500_000;
+
+/// Largest request about a group: some words of JSON.
+pub const GROUP_REQUEST_BYTES_MAX: usize = 1 << 10;
+
+/// How often a listener of a group is told something, so that either side notices when the other is gone.
+pub const GROUP_STILL_HERE: Duration = Duration::from_secs(2);
 
 /// How long a group without members is kept, in microseconds: somebody may be about to come.
 pub const GROUP_EMPTY: u64 = 60_000_000;

@@ -44,6 +44,6 @@ pub use problem::Problem;
 pub use query::{Backfill, Behind, Delivery, QueryError, Skip};
 pub use range::{ByteRange, RangeError, RangeSet};
 pub use role::{Role, RoleError};
-pub use route::{Route, RouteError};
+pub use route::{GroupPart, Route, RouteError};
 pub use stamp::{RoundTrip, Stamp, StampError};
 pub use timeline::{Listing, TimelineEntry};

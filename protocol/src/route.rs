@@ -25,6 +25,27 @@ pub enum Route {
     Events,
     /// `/assets/FILE`: what the pages are made of.
     Asset(String),
+    /// `/groups`: the groups that watch a movie together.
+    Groups,
+    /// `/groups/ID` and what is below it: one of them.
+    Group(u16, GroupPart),
+}
+
+/// What of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupPart {
+    /// It.
+    Whole,
+    /// `members`: who takes part.
+    Members,
+    /// `members/N`: one of them.
+    Member(u32),
+    /// `events`: what happens there, by server-sent events.
+    Events,
+    /// `choice`: the movie.
+    Choice,
+    /// `state`: whether it plays, and where it is.
+    State,
 }
 
 /// Why a path names nothing.
@@ -52,6 +73,7 @@ impl FromStr for Route {
             "/metrics" => Ok(Self::Metrics),
             "/healthz" => Ok(Self::Health),
             "/events" => Ok(Self::Events),
+            "/groups" => Ok(Self::Groups),
             _ => below(path),
         }
     }
@@ -68,10 +90,32 @@ fn below(path: &str) -> Result<Route, RouteError> {
     if let Some(name) = path.strip_prefix("/watch/") {
         return Ok(Route::Watch(name.parse()?));
     }
+    if let Some((id, part)) = path.strip_prefix("/groups/").and_then(group) {
+        return Ok(Route::Group(id, part));
+    }
     match path.strip_prefix("/assets/") {
         Some(file) if !file.is_empty() => Ok(Route::Asset(file.into())),
         _ => Err(RouteError::unknown(path)),
     }
+}
+
+/// A group's number, and what of it.
+fn group(path: &str) -> Option<(u16, GroupPart)> {
+    let (id, rest) = path.split_once('/').map_or((path, None), |(id, rest)| (id, Some(rest)));
+    let part = match rest {
+        None => GroupPart::Whole,
+        Some("members") => GroupPart::Members,
+        Some("events") => GroupPart::Events,
+        Some("choice") => GroupPart::Choice,
+        Some("state") => GroupPart::State,
+        Some(rest) => GroupPart::Member(decimal(rest.strip_prefix("members/")?)?),
+    };
+    Some((decimal(id)?, part))
+}
+
+/// A number as it is printed, and not otherwise: a thing has one address.
+fn decimal<N: FromStr + ToString>(text: &str) -> Option<N> {
+    text.parse().ok().filter(|number: &N| number.to_string() == text)
 }
 
 impl RouteError {
@@ -94,6 +138,21 @@ impl fmt::Display for Route {
             Self::Watch(name) => write!(f, "/watch/{name}"),
             Self::Events => f.write_str("/events"),
             Self::Asset(file) => write!(f, "/assets/{file}"),
+            Self::Groups => f.write_str("/groups"),
+            Self::Group(id, part) => write!(f, "/groups/{id}{part}"),
+        }
+    }
+}
+
+impl fmt::Display for GroupPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => Ok(()),
+            Self::Members => f.write_str("/members"),
+            Self::Member(member) => write!(f, "/members/{member}"),
+            Self::Events => f.write_str("/events"),
+            Self::Choice => f.write_str("/choice"),
+            Self::State => f.write_str("/state"),
         }
     }
 }
@@ -114,6 +173,13 @@ mod tests {
             "/watch/a/b",
             "/events",
             "/assets/style.css",
+            "/groups",
+            "/groups/41007",
+            "/groups/41007/members",
+            "/groups/41007/members/3",
+            "/groups/41007/events",
+            "/groups/41007/choice",
+            "/groups/41007/state",
         ] {
             assert_eq!(path.parse::<Route>().unwrap().to_string(), path);
         }
@@ -124,7 +190,19 @@ mod tests {
         for path in ["/live/../etc", "/watch/", "/watch/.."] {
             assert!(matches!(path.parse::<Route>(), Err(RouteError::Name(_))), "{path}");
         }
-        for path in ["/etc", "/watch", "/assets/", "/assets"] {
+        for path in [
+            "/etc",
+            "/watch",
+            "/assets/",
+            "/assets",
+            "/groups/",
+            "/groups/0x1",
+            "/groups/01",
+            "/groups/65536",
+            "/groups/1/members/",
+            "/groups/1/members/+2",
+            "/groups/1/else",
+        ] {
             assert!(matches!(path.parse::<Route>(), Err(RouteError::Unknown { .. })), "{path}");
         }
     }

@@ -15,8 +15,10 @@ use freshet_protocol::{
     doors::groups::{Event, Phase, Received},
 };
 
+use super::key::Key;
 use crate::limits::{
-    GROUP_CHANGES_MAX, GROUP_EMPTY, GROUP_LEAD, GROUP_MEMBERS_MAX, GROUP_SILENCE_MAX,
+    GROUP_CHANGES_MAX, GROUP_EMPTY, GROUP_LEAD, GROUP_MEMBERS_MAX, GROUP_RATE_MAX,
+    GROUP_SILENCE_MAX,
 };
 
 /// Microseconds on the distributor's clock.
@@ -33,6 +35,8 @@ pub(crate) struct Group {
     phase: Phase,
     since: Micros,
     position: u64,
+    /// Bytes a second that the movie is sent with, and played.
+    rate: u32,
     /// When it begins by itself, where a movie was chosen.
     begins: Micros,
     /// When nobody is left, since when.
@@ -40,12 +44,14 @@ pub(crate) struct Group {
     changes: VecDeque<Change>,
     /// How many changes there were.
     version: u64,
+    /// Who has this leads it, over HTTP.
+    key: Key,
 }
 
 /// What all groups of a distributor have in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
-    /// Bytes a second that a movie is sent with, and played.
+    /// Bytes a second that a movie is sent with, and played, where nobody knows better.
     pub(crate) rate: u32,
     /// How long members are waited for, unless the leader begins.
     pub(crate) wait: Micros,
@@ -58,6 +64,8 @@ pub(crate) struct Terms {
 pub(crate) struct Chosen {
     pub(crate) id: u32,
     pub(crate) name: StreamName,
+    /// Bytes a second that it is played with, where somebody knows it.
+    pub(crate) rate: Option<u32>,
 }
 
 /// Who takes part.
@@ -69,6 +77,8 @@ pub(crate) struct Member {
     pub(crate) sent: u64,
     pub(crate) interval: u32,
     heard: Micros,
+    /// Over HTTP: what it was given.
+    key: Option<Key>,
 }
 
 /// What the others are told.
@@ -104,7 +114,6 @@ pub(crate) enum Denied {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     Member(u32),
-    #[allow(dead_code, reason = "for groups over HTTP")]
     Leader,
 }
 
@@ -119,10 +128,12 @@ impl Group {
             phase: Phase::Gathering,
             since: now,
             position: 0,
+            rate: terms.rate,
             begins: now + terms.wait,
             empty: Some(now),
             changes: VecDeque::new(),
             version: 0,
+            key: Key::new(),
         }
     }
 
@@ -133,7 +144,7 @@ impl Group {
         }
         let (id, received) = (self.next, Received::default());
         self.next += 1;
-        let member = Member { is_ready: false, received, sent: 0, interval, heard: now };
+        let member = Member { is_ready: false, received, sent: 0, interval, heard: now, key: None };
         self.members.insert(id, member);
         if leads {
             self.leader = Some(id);
@@ -141,6 +152,35 @@ impl Group {
         self.empty = None;
         self.note(Change::Presence { member: id, event: Event::Joined });
         Ok(id)
+    }
+
+    /// Take somebody in who takes part over HTTP, and give him his key.
+    pub(crate) fn join_with_key(
+        &mut self,
+        now: Micros,
+        leads: bool,
+    ) -> Result<(u32, String), Denied> {
+        let (id, key) = (self.join(now, 0, leads)?, Key::new());
+        let text = key.to_string();
+        if let Some(member) = self.members.get_mut(&id) {
+            member.key = Some(key);
+        }
+        Ok((id, text))
+    }
+
+    /// The key of whoever leads it.
+    pub(crate) fn leader_key(&self) -> String {
+        self.key.to_string()
+    }
+
+    /// Whose key that is.
+    pub(crate) fn by(&self, key: &Key) -> Option<By> {
+        if self.key.is(key) {
+            return Some(By::Leader);
+        }
+        let has =
+            |(_, member): &(&u32, &Member)| member.key.as_ref().is_some_and(|own| own.is(key));
+        self.members.iter().find(has).map(|(id, _)| By::Member(*id))
     }
 
     /// Somebody says that he leaves.
@@ -200,6 +240,7 @@ impl Group {
             return Err(Denied::Phase(self.phase));
         }
         let id = movie.id;
+        self.rate = movie.rate.map_or(self.terms.rate, |rate| rate.clamp(1, GROUP_RATE_MAX));
         self.movie = Some(movie);
         self.note(Change::Choice { movie: id });
         Ok(())
@@ -221,6 +262,11 @@ impl Group {
         self.phase = Phase::Playing;
         self.since = now + GROUP_LEAD;
         self.note(Change::Play);
+    }
+
+    /// Start, or go on.
+    pub(crate) fn play(&mut self, now: Micros, by: By) -> Result<(), Denied> {
+        if self.phase == Phase::Paused { self.resume(now, by) } else { self.start(now, by) }
     }
 
     pub(crate) fn pause(&mut self, now: Micros, by: By) -> Result<(), Denied> {
@@ -281,7 +327,7 @@ impl Group {
     pub(crate) fn position_at(&self, now: Micros) -> u64 {
         match self.phase {
             Phase::Playing | Phase::Ended => {
-                self.position + bytes_in(now.saturating_sub(self.since), self.terms.rate)
+                self.position + bytes_in(now.saturating_sub(self.since), self.rate)
             }
             Phase::Gathering | Phase::Paused => self.position,
         }
@@ -325,7 +371,6 @@ impl Group {
         self.members.contains_key(&member)
     }
 
-    #[allow(dead_code, reason = "for groups over HTTP")]
     pub(crate) fn leader(&self) -> Option<u32> {
         self.leader
     }
@@ -344,7 +389,7 @@ impl Group {
     }
 
     pub(crate) fn rate(&self) -> u32 {
-        self.terms.rate
+        self.rate
     }
 }
 
@@ -363,7 +408,7 @@ mod tests {
     const TERMS: Terms = Terms { rate: 1000, wait: 30 * SECOND, interval: [20, 5, 100] };
 
     fn movie() -> Chosen {
-        Chosen { id: 7, name: "films/a".parse().unwrap() }
+        Chosen { id: 7, name: "films/a".parse().unwrap(), rate: None }
     }
 
     /// A group with a leader and a member.
@@ -405,6 +450,17 @@ mod tests {
     }
 
     #[test]
+    fn a_movie_is_played_as_fast_as_it_says_within_bounds() {
+        let (mut group, leader, _) = group();
+        for (rate, played) in
+            [(None, 1000), (Some(5000), 5000), (Some(0), 1), (Some(u32::MAX), GROUP_RATE_MAX)]
+        {
+            group.choose(leader, Chosen { rate, ..movie() }).unwrap();
+            assert_eq!(group.rate(), played);
+        }
+    }
+
+    #[test]
     fn it_begins_by_itself_after_the_registration_time() {
         let (mut group, leader, _) = group();
         let heard = |group: &mut Group, now| [1, 2].map(|member| group.heard(now, member));
@@ -421,9 +477,9 @@ mod tests {
         let (mut group, ..) = group();
         let (seen, _) = group.changes_since(0);
         group.heard(5 * SECOND, 1);
-        group.tick(10 * SECOND - 1);
+        group.tick(GROUP_SILENCE_MAX - 1);
         assert_eq!(group.changes_since(seen).1, []);
-        group.tick(10 * SECOND);
+        group.tick(GROUP_SILENCE_MAX);
         let lost = Change::Presence { member: 2, event: Event::Lost };
         assert_eq!(group.changes_since(seen).1, [lost]);
         assert!(!group.has(2) && group.has(1));

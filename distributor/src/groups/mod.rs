@@ -8,6 +8,7 @@
 //! A group is known by the number of its UDP port, which nobody else has while it lives.
 
 mod group;
+mod key;
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +23,10 @@ use tokio::{
     time::Instant,
 };
 
-pub(crate) use self::group::{By, Change, Chosen, Denied, Group, Micros, Terms};
+pub(crate) use self::{
+    group::{By, Change, Chosen, Denied, Group, Member, Micros, Terms},
+    key::Key,
+};
 use crate::{
     config::{DoorsConfig, PortRange},
     limits::{GROUP_INTERVAL, GROUP_PORT_TRIES, GROUPS_MAX, GROUPS_WAITING_MAX},
@@ -36,7 +40,6 @@ pub(crate) struct Groups {
     terms: Terms,
     host: IpAddr,
     ports: PortRange,
-    #[allow(dead_code, reason = "for groups over HTTP")]
     opened: mpsc::Sender<Opened>,
 }
 
@@ -130,7 +133,6 @@ impl Groups {
         Ok(Opened { socket, port, leader, shared })
     }
 
-    #[allow(dead_code, reason = "for groups over HTTP")]
     /// A group at any port, led by whoever has asked for it over HTTP.
     pub(crate) async fn create(&self) -> Result<(u16, Arc<Shared>), NoGroup> {
         let opened = self.open(self.bind(0).await?, None)?;
@@ -142,7 +144,12 @@ impl Groups {
         Ok((port, shared))
     }
 
-    #[allow(dead_code, reason = "for groups over HTTP")]
+    /// All of them, and their ports.
+    pub(crate) fn all(&self) -> Vec<(u16, Arc<Shared>)> {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(port, shared)| (*port, Arc::clone(shared))).collect()
+    }
+
     /// The group at that port.
     pub(crate) fn find(&self, port: u16) -> Option<Arc<Shared>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner).get(&port).cloned()

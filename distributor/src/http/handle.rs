@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use freshet_protocol::{
-    Delivery, From, Role, Route, StreamName,
+    Delivery, From, GroupPart, Role, Route, StreamName,
     field::{CONNECTION_TYPE, REPR_DIGEST, UPLOAD_LIMIT, WANT_REPR_DIGEST},
 };
 use http::{HeaderValue, Method, header};
@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, header};
 use super::{
     Asked, Response,
     body::Body,
-    catalogue, fields, headers,
+    catalogue, fields, groups, headers,
     headers::value,
     index, ingest,
     intake::Intake,
@@ -49,6 +49,10 @@ pub(super) async fn route(asked: &Asked, intake: &mut Intake) -> Response {
     let (name, answer) = match &route {
         Route::Live(name) => (name, stream(asked, name, intake).await),
         Route::Index(name) => (name, timeline(asked, name).await),
+        Route::Groups | Route::Group(..) => {
+            let answer = Box::pin(of_groups(asked, intake, &route)).await;
+            return answer.unwrap_or_else(|refusal| refusal.into_response(None));
+        }
         _ => return page(asked, &route).unwrap_or_else(|refusal| refusal.into_response(None)),
     };
     match answer {
@@ -84,8 +88,16 @@ fn admit(asked: &Asked, route: &Route) -> Result<(), Refusal> {
     let field = asked.head.headers.get(header::AUTHORIZATION);
     let checked = asked.site.guard.check(access, field.and_then(|field| field.to_str().ok()));
     // A browser keeps what a person has typed once, and asks again only where that is called for.
-    let is_page = matches!(route, Route::Home | Route::Watch(_));
+    let is_page = matches!(route, Route::Home | Route::Watch(_) | Route::Groups)
+        || matches!(route, Route::Group(_, GroupPart::Whole));
     Ok(checked.map_err(|denied| if is_page { Denied::Missing } else { denied })?)
+}
+
+async fn of_groups(asked: &Asked, intake: &mut Intake, route: &Route) -> Result<Response, Refusal> {
+    match route {
+        Route::Group(id, part) => groups::one(asked, intake, (*id, *part)).await,
+        _ => groups::all(asked).await,
+    }
 }
 
 /// Which bytes of a stream came when.
@@ -118,13 +130,13 @@ fn page(asked: &Asked, route: &Route) -> Result<Response, Refusal> {
         Route::Watch(_) => web::page(headers, Page::Watch),
         Route::Events => web::events(asked),
         Route::Asset(name) => web::asset(headers, name),
-        Route::Catalogue | Route::Live(_) | Route::Index(_) => {
+        Route::Catalogue | Route::Live(_) | Route::Index(_) | Route::Groups | Route::Group(..) => {
             Ok(catalogue::deliver(headers, &asked.site.hub.catalogue()))
         }
     }
 }
 
-fn allowed(methods: &'static str) -> Response {
+pub(super) fn allowed(methods: &'static str) -> Response {
     let mut response = reply::no_content();
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
     response

@@ -3,13 +3,14 @@
 //! ```text
 //!   socket ─ Shared ─ Stalling ─ Wire ─ hyper ─▶ answer: hygiene ─▶ token ─▶ route ─┬▶ ingest
 //!            counts   deadline   what hyper                                         ├▶ native, range, plain
-//!                                hides                                              └▶ index, catalogue, web, metrics
+//!                                hides                                              └▶ index, catalogue, groups, web, metrics
 //! ```
 
 mod body;
 mod catalogue;
 mod delivery;
 mod fields;
+mod groups;
 mod handle;
 mod headers;
 mod hygiene;
@@ -38,7 +39,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::{body::Body, web::Feed, wire::Line};
 use crate::{
-    auth::Guard, config::BoundsConfig, fanout::Fanout, hub::Hub, limits, metrics::Metrics,
+    auth::Guard, config::BoundsConfig, fanout::Fanout, groups::Groups, hub::Hub, limits,
+    metrics::Metrics,
 };
 
 pub(crate) use session::session;
@@ -58,6 +60,8 @@ pub(crate) struct Site {
     /// What the pages are told of the catalogue, and places for those who listen.
     feed: Feed,
     watchers: Arc<Semaphore>,
+    /// Groups that watch together, where the door of groups is open.
+    groups: Option<Arc<Groups>>,
     shutdown: CancellationToken,
     requests: AtomicU64,
 }
@@ -75,7 +79,26 @@ impl Site {
         let (feed, requests) = (Feed::new(Instant::now()), AtomicU64::new(0));
         let watchers = Arc::new(Semaphore::new(limits::WATCHERS_MAX));
         let fanout = Arc::new(Fanout::new(metrics.clone()));
-        Self { hub, guard, metrics, fanout, bounds, checked, feed, watchers, shutdown, requests }
+        let groups = None;
+        Self {
+            hub,
+            guard,
+            metrics,
+            fanout,
+            bounds,
+            checked,
+            feed,
+            watchers,
+            groups,
+            shutdown,
+            requests,
+        }
+    }
+
+    /// With these groups.
+    pub(crate) fn with_groups(mut self, groups: Option<Arc<Groups>>) -> Self {
+        self.groups = groups;
+        self
     }
 
     /// A number that no other request has.

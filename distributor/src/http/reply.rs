@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     auth::Denied,
+    groups,
     hub::{PublishError, Stream, Unavailable, WriteError},
     limits,
 };
@@ -59,6 +60,18 @@ pub(super) enum Refusal {
         limits::WATCHERS_MAX
     )]
     TooManyWatchers,
+    #[error("there are no groups here; the distributor has them with --door groups=ADDRESS")]
+    NoGroups,
+    #[error("there is no group {id}, or it is over")]
+    NoGroup { id: u16 },
+    #[error("that is for those to do who have the token: give it as ?token=")]
+    NotOfGroup,
+    #[error(transparent)]
+    GroupDenied(#[from] groups::Denied),
+    #[error(transparent)]
+    GroupsFull(#[from] groups::NoGroup),
+    #[error("the body is not what is expected here: {what}")]
+    Json { what: String },
     #[error("the distributor is stopping")]
     Stopping,
 }
@@ -67,10 +80,15 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::Unclean(unclean) => status_of_unclean(unclean),
-            Self::Route(RouteError::Unknown { .. }) | Self::NoStream { .. } => {
-                StatusCode::NOT_FOUND
+            Self::Route(RouteError::Unknown { .. })
+            | Self::NoStream { .. }
+            | Self::NoGroups
+            | Self::NoGroup { .. } => StatusCode::NOT_FOUND,
+            Self::Route(_) | Self::Field(_) | Self::Query(_) | Self::Json { .. } => {
+                StatusCode::BAD_REQUEST
             }
-            Self::Route(_) | Self::Field(_) | Self::Query(_) => StatusCode::BAD_REQUEST,
+            Self::NotOfGroup => StatusCode::FORBIDDEN,
+            Self::GroupDenied(denied) => status_of_group(*denied),
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Denied(Denied::Missing) => StatusCode::UNAUTHORIZED,
             Self::Denied(Denied::Wrong) => StatusCode::FORBIDDEN,
@@ -85,7 +103,9 @@ impl Refusal {
             Self::Write(error) => status_of_write(error),
             Self::Intake(error) => status_of_intake(error),
             Self::Delete(error) => status_of_disk(error),
-            Self::TooManyWatchers | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyWatchers | Self::GroupsFull(_) | Self::Stopping => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -156,6 +176,17 @@ fn status_of_unclean(unclean: &Unclean) -> StatusCode {
         | Unclean::TwoFramings
         | Unclean::Field(_)
         | Unclean::Role(_) => StatusCode::BAD_REQUEST,
+    }
+}
+
+const fn status_of_group(denied: groups::Denied) -> StatusCode {
+    match denied {
+        groups::Denied::NotLeader => StatusCode::FORBIDDEN,
+        groups::Denied::NoMember => StatusCode::NOT_FOUND,
+        groups::Denied::NoSense => StatusCode::BAD_REQUEST,
+        groups::Denied::Full | groups::Denied::Phase(_) | groups::Denied::NoMovie => {
+            StatusCode::CONFLICT
+        }
     }
 }
 
@@ -234,8 +265,12 @@ pub(super) fn not_modified() -> Response {
 
 /// 201 at `location`, or 200 where it was there before.
 pub(super) fn accepted(created: Option<String>) -> Response {
-    let Some(location) = created else { return ok(Body::empty()) };
-    let mut response = with(StatusCode::CREATED, Body::empty());
+    created.map_or_else(|| ok(Body::empty()), |location| self::created(location, Body::empty()))
+}
+
+/// 201 at `location`.
+pub(super) fn created(location: String, body: Body) -> Response {
+    let mut response = with(StatusCode::CREATED, body);
     response.headers_mut().insert(header::LOCATION, value(location));
     response
 }

@@ -10,6 +10,7 @@ mod curl;
 mod doors;
 mod edge;
 mod faults;
+mod groups;
 mod headers;
 mod hygiene;
 mod joining;

@@ -6,7 +6,7 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::Duration,
 };
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Browsers need most of a machine of two cores: one at a time.
-static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// One browser with a profile of its own; gone when dropped.
 pub(crate) struct Browser {
@@ -28,7 +28,7 @@ pub(crate) struct Browser {
     port: u16,
     session: String,
     _profile: TempDir,
-    _alone: std::sync::MutexGuard<'static, ()>,
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 /// How large and how light a page is shown.
@@ -40,7 +40,15 @@ pub(crate) struct Look {
 
 impl Browser {
     pub(crate) fn start() -> Self {
-        let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Self::with(Some(ALONE.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Another one, for as long as this one is there.
+    pub(crate) fn beside(&self) -> Self {
+        Self::with(None)
+    }
+
+    fn with(alone: Option<MutexGuard<'static, ()>>) -> Self {
         let profile = TempDir::new().unwrap();
         let mut driver = Command::new("chromedriver")
             .args(["--port=0", "--log-level=SEVERE"])
@@ -83,6 +91,14 @@ impl Browser {
             let page = self.run("return document.body.innerText");
             assert!(started.elapsed() < PATIENCE, "never {expression}, but\n{}", text(&page));
         }
+    }
+
+    /// Click on an element as a person does, who may do what a script may not.
+    pub(crate) fn click(&self, selector: &str) {
+        let by = json!({ "using": "css selector", "value": selector });
+        let found = self.command("element", &by);
+        let id = found.as_object().and_then(|it| it.values().next()).map(text).unwrap();
+        self.command(&format!("element/{id}/click"), &json!({}));
     }
 
     /// Press a key, wherever the focus is.

@@ -1,6 +1,7 @@
 //! The pages in a real Chromium: what a person sees, hears of and does.
 
 mod driver;
+mod group;
 mod home;
 mod watch;
 

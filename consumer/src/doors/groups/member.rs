@@ -9,7 +9,7 @@ use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use freshet_protocol::{
-    doors::groups::{Event, Handshake, Link, Message, Movie, State},
+    doors::groups::{Event, Handshake, Link, Message, Movie, Phase, State},
     limits::{DATAGRAM_BYTES_MAX, GROUP_RETRIES_MAX, GROUP_UNACKED_MAX},
 };
 use socket2::SockRef;
@@ -40,6 +40,8 @@ pub struct GroupMember {
     tick: Instant,
     heard: Instant,
     leads: bool,
+    /// Does it play, as far as we were told?
+    plays: bool,
     /// What was told before we knew that we are in.
     told: VecDeque<GroupNews>,
 }
@@ -115,6 +117,7 @@ impl GroupMember {
             tick: now,
             heard: now,
             leads,
+            plays: false,
             told: VecDeque::new(),
         }
     }
@@ -217,11 +220,18 @@ impl GroupMember {
                 if state.echo != 0 && state.echo == self.asked.0 {
                     self.clock.trip(self.asked.1, Instant::now(), state.clock);
                 }
+                self.plays = state.phase == Phase::Playing;
                 Some(GroupNews::State(state))
             }
             Message::Movies(movies) => Some(GroupNews::Movies(movies)),
             Message::Presence { member, event } => Some(GroupNews::Presence { member, event }),
-            Message::Data { offset, bytes } => Some(GroupNews::Data { seq, offset, bytes }),
+            Message::Data { offset, bytes } => {
+                // It has begun, and what would have told us so was lost: ask.
+                if !std::mem::replace(&mut self.plays, true) {
+                    self.keepalive = Instant::now();
+                }
+                Some(GroupNews::Data { seq, offset, bytes })
+            }
             Message::End { length } => Some(GroupNews::End { length }),
             _ => None,
         }

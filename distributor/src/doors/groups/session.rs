@@ -263,7 +263,8 @@ impl Session<'_> {
             Message::Choice { movie } => {
                 let found = self.door.hub.numbered(movie.into()).await;
                 let name = found.ok_or(Denied::NoMovie)?.name().clone();
-                self.shared.with(|group, _| group.choose(by, Chosen { id: movie, name }))
+                self.shared
+                    .with(|group, _| group.choose(by, Chosen { id: movie, name, rate: None }))
             }
             Message::Start => self.shared.with(|group, now| group.start(now, by)),
             Message::Pause => self.shared.with(|group, now| group.pause(now, by)),

@@ -3,6 +3,7 @@
 //! ```text
 //!   /                what there is        index.html ─┬─ /assets/*.css, *.js
 //!   /watch/NAME      one stream, playing  watch.html ─┤
+//!   /groups/ID       a movie together     group.html ─┤
 //!                                                     └─ /events: the catalogue as it changes
 //! ```
 //!
@@ -37,6 +38,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(super) enum Page {
     Home,
     Watch,
+    Group,
 }
 
 /// One file as it is served.
@@ -51,6 +53,9 @@ const FILES: &[File] = &[
     js("dom.js", include_str!("../../../web/dom.js")),
     js("events.js", include_str!("../../../web/events.js")),
     js("format.js", include_str!("../../../web/format.js")),
+    js("group/member.js", include_str!("../../../web/group/member.js")),
+    js("group/together.js", include_str!("../../../web/group/together.js")),
+    js("group.js", include_str!("../../../web/group.js")),
     js("home.js", include_str!("../../../web/home.js")),
     svg("icon.svg", include_str!("../../../web/icon.svg")),
     js("player/assembly.js", include_str!("../../../web/player/assembly.js")),
@@ -93,11 +98,13 @@ const fn html(text: &'static str) -> File {
 pub(super) fn page(asked: &HeaderMap, page: Page) -> Result<Response, Refusal> {
     const HOME: File = html(include_str!("../../../web/index.html"));
     const WATCH: File = html(include_str!("../../../web/watch.html"));
+    const GROUP: File = html(include_str!("../../../web/group.html"));
     let mut response = deliver(
         asked,
         match page {
             Page::Home => &HOME,
             Page::Watch => &WATCH,
+            Page::Group => &GROUP,
         },
     )?;
     let headers = response.headers_mut();

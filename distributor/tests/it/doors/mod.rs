@@ -2,7 +2,7 @@
 
 mod asp;
 mod crowd;
-mod groups;
+pub(crate) mod groups;
 mod lines;
 mod packets;
 

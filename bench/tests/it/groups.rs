@@ -1,0 +1,307 @@
+//! A movie for a group of twenty-one over a network that loses, repeats and reorders.
+//!
+//! ```text
+//!   consumer group:// ──▶ 127.0.0.2, the lossy network ──▶ 127.0.0.1, the door and the group
+//!          └────────────── HTTP, for what was lost ──────────▶
+//! ```
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::Pin,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::{
+    net::UdpSocket,
+    sync::Mutex as AsyncMutex,
+    time::{Instant, sleep},
+};
+
+use super::command::{DEADLINE, command};
+
+/// Members beside the leader.
+const MEMBERS: usize = 20;
+
+/// Of a hundred datagrams so many are lost, so many come twice, and so many come later than others.
+const PERCENT: u64 = 5;
+
+/// What is held back comes so much later.
+const HELD: Duration = Duration::from_millis(30);
+
+const MOVIE_BYTES: usize = 4_000_000;
+const RATE: usize = 250_000;
+
+/// Farthest apart that they may begin.
+const APART_MAX: Duration = Duration::from_millis(50);
+
+/// Longest until the others know that somebody is gone.
+const LOST_MAX: Duration = Duration::from_secs(10);
+
+/// A network in front of 127.0.0.1, with the same ports.
+struct Lossy {
+    /// A socket at 127.0.0.2 for each port that the distributor has answered from.
+    fronts: AsyncMutex<BTreeMap<u16, Arc<UdpSocket>>>,
+    /// For each client, the socket that stands for it.
+    clients: AsyncMutex<BTreeMap<SocketAddr, Arc<UdpSocket>>>,
+    random: Mutex<u64>,
+    /// Lost, repeated, held back.
+    done: Mutex<[u64; 3]>,
+}
+
+impl Lossy {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            fronts: AsyncMutex::default(),
+            clients: AsyncMutex::default(),
+            random: Mutex::new(7),
+            done: Mutex::default(),
+        })
+    }
+
+    /// SplitMix64: the same chances each time.
+    fn chance(&self) -> u64 {
+        let mut state = self.random.lock().unwrap();
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ mixed >> 31) % 100
+    }
+
+    fn note(&self, what: usize) {
+        self.done.lock().unwrap()[what] += 1;
+    }
+
+    /// Hand a datagram on, or not, or twice, or later.
+    async fn pass(&self, socket: &Arc<UdpSocket>, datagram: &[u8], to: SocketAddr) {
+        let chance = self.chance();
+        if chance < PERCENT {
+            return self.note(0);
+        }
+        if (2 * PERCENT..3 * PERCENT).contains(&chance) {
+            self.note(2);
+            let (socket, datagram) = (Arc::clone(socket), datagram.to_vec());
+            begin(async move {
+                sleep(HELD).await;
+                let _ = socket.send_to(&datagram, to).await;
+            });
+            return;
+        }
+        let _ = socket.send_to(datagram, to).await;
+        if (PERCENT..2 * PERCENT).contains(&chance) {
+            self.note(1);
+            let _ = socket.send_to(datagram, to).await;
+        }
+    }
+
+    /// The socket that clients see as that port; what they send there goes on.
+    async fn front(self: &Arc<Self>, port: u16) -> Arc<UdpSocket> {
+        let mut fronts = self.fronts.lock().await;
+        if let Some(front) = fronts.get(&port) {
+            return Arc::clone(front);
+        }
+        let front = Arc::new(UdpSocket::bind(("127.0.0.2", port)).await.unwrap());
+        fronts.insert(port, Arc::clone(&front));
+        let (lossy, socket) = (Arc::clone(self), Arc::clone(&front));
+        begin(async move {
+            let mut buffer = [0; 1500];
+            while let Ok((len, client)) = socket.recv_from(&mut buffer).await {
+                let to = SocketAddr::from(([127, 0, 0, 1], port));
+                let stands = lossy.client(client).await;
+                lossy.pass(&stands, &buffer[..len], to).await;
+            }
+        });
+        front
+    }
+
+    /// The same, for a task that `front` itself has begun.
+    fn known(
+        self: &Arc<Self>,
+        port: u16,
+    ) -> Pin<Box<dyn Future<Output = Arc<UdpSocket>> + Send + '_>> {
+        Box::pin(self.front(port))
+    }
+
+    /// The socket that stands for a client; what comes there goes back to it.
+    async fn client(self: &Arc<Self>, client: SocketAddr) -> Arc<UdpSocket> {
+        let mut clients = self.clients.lock().await;
+        if let Some(stands) = clients.get(&client) {
+            return Arc::clone(stands);
+        }
+        let stands = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        clients.insert(client, Arc::clone(&stands));
+        let (lossy, socket) = (Arc::clone(self), Arc::clone(&stands));
+        begin(async move {
+            let mut buffer = [0; 1500];
+            while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
+                let front = lossy.known(from.port()).await;
+                lossy.pass(&front, &buffer[..len], client).await;
+            }
+        });
+        stands
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "it ends with the runtime of the network")]
+fn begin(task: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(task);
+}
+
+/// A distributor with the door of groups.
+struct Server {
+    child: Child,
+    /// Its address over HTTP.
+    http: String,
+    door: u16,
+    _data: TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let data = TempDir::new().unwrap();
+        let mut distributor = command("distributor");
+        distributor.args(["--listen", "127.0.0.1:0", "--door", "groups=127.0.0.1:0"]);
+        distributor.args(["--door-group-ports", "0", "--door-group-rate", &RATE.to_string()]);
+        distributor.arg("--data").arg(data.path()).env("RUST_LOG", "info");
+        let mut child = distributor.stderr(Stdio::piped()).spawn().unwrap();
+        let (mut http, mut door) = (None, None);
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        while http.is_none() || door.is_none() {
+            let line = lines.next().expect("it says where it listens").unwrap();
+            let Some((_, rest)) = line.split_once("address=") else { continue };
+            let address = rest.split_whitespace().next().unwrap().to_owned();
+            if line.contains("door=") { door = Some(address) } else { http = Some(address) }
+        }
+        // Read to its end, so that the distributor never waits for it.
+        thread::spawn(move || lines.for_each(drop));
+        let door = door.unwrap().parse::<SocketAddr>().unwrap().port();
+        Self { child, http: http.unwrap(), door, _data: data }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One of the group, and what it has said.
+struct Member {
+    child: Child,
+    said: Arc<Mutex<VecDeque<String>>>,
+    file: PathBuf,
+}
+
+impl Member {
+    fn start(server: &Server, port: u16, folder: &Path, name: &str, leads: bool) -> Self {
+        let file = folder.join(name);
+        let mut consumer = command("consumer");
+        consumer.arg(format!("group://127.0.0.2:{port}")).arg("-o").arg(&file);
+        consumer.arg("--http").arg(format!("http://{}", server.http));
+        consumer.args(leads.then_some("--lead"));
+        consumer.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = consumer.spawn().unwrap();
+        let (said, lines) = (Arc::default(), BufReader::new(child.stderr.take().unwrap()).lines());
+        let told: Arc<Mutex<VecDeque<String>>> = Arc::clone(&said);
+        thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| told.lock().unwrap().push_back(line));
+        });
+        Self { child, said, file }
+    }
+
+    fn order(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// The rest of the line with these words, once it is said.
+    fn hear(&self, words: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let found = self
+                .said
+                .lock()
+                .unwrap()
+                .iter()
+                .find_map(|line| line.split_once(words).map(|(_, rest)| rest.to_owned()));
+            if let Some(rest) = found {
+                return rest;
+            }
+            let said = || self.said.lock().unwrap().clone();
+            assert!(begun.elapsed() < DEADLINE, "{words:?} is not said: {:?}", said());
+            thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn twenty_one_have_the_movie_over_a_network_that_loses_repeats_and_reorders() {
+    let (server, folder) = (Server::start(), TempDir::new().unwrap());
+    let movie: Vec<_> = (0..MOVIE_BYTES / 4).flat_map(|at| (at as u32).to_le_bytes()).collect();
+    let source = folder.path().join("movie");
+    fs::write(&source, &movie).unwrap();
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--fail", "-T"]).arg(&source);
+    assert!(curl.arg(format!("http://{}/live/films/a", server.http)).status().unwrap().success());
+
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let (runtime, lossy) = (runtime.unwrap(), Lossy::new());
+    runtime.block_on(lossy.front(server.door));
+    let mut leader = Member::start(&server, server.door, folder.path(), "leader", true);
+    let port = leader.hear("you lead group://127.0.0.2:").parse().unwrap();
+    runtime.block_on(lossy.front(port));
+    let join = |name: String| Member::start(&server, port, folder.path(), &name, false);
+    let mut members: Vec<_> = (2..MEMBERS + 2).map(|number| join(number.to_string())).collect();
+    for member in 2..MEMBERS + 2 {
+        leader.hear(&format!("member {member} joined"));
+    }
+
+    leader.order("p 1");
+    let begins = |member: &Member| {
+        let said = member.hear("plays from byte ");
+        let (_, time) = said.split_once(" at ").unwrap();
+        time.trim_end_matches(" us").parse::<u64>().unwrap()
+    };
+    let mut begun: Vec<_> = members.iter().map(begins).collect();
+    begun.push(begins(&leader));
+    let apart = begun.iter().max().unwrap() - begun.iter().min().unwrap();
+    println!("{} began within {apart} us", begun.len());
+    assert!(Duration::from_micros(apart) < APART_MAX, "{apart} us");
+
+    let mut killed = members.swap_remove(0);
+    killed.child.kill().unwrap();
+    let gone = Instant::now();
+    let late = join("late".into());
+    let lost =
+        |member: &Member| member.said.lock().unwrap().iter().any(|line| line.ends_with(" lost"));
+    while !lost(&leader) || !members.iter().all(lost) {
+        assert!(gone.elapsed() < LOST_MAX, "not all are told after {:?}", gone.elapsed());
+        thread::park_timeout(Duration::from_millis(20));
+    }
+    println!("all were told of the one that was killed after {:?}", gone.elapsed());
+
+    members.extend([leader, late]);
+    for member in &members {
+        let told = member.hear("complete: ");
+        println!("{}: {told}", member.file.file_name().unwrap().display());
+        assert!(fs::read(&member.file).unwrap() == movie, "{}", member.file.display());
+    }
+    let [lost, repeated, held] = *lossy.done.lock().unwrap();
+    println!("the network lost {lost} datagrams, repeated {repeated} and held back {held}");
+    assert!(lost.min(repeated).min(held) > 1_000, "it was a bad network");
+}
