@@ -187,10 +187,7 @@ impl Args {
             bail!("a group chooses its movie when it is there: play N")
         }
         let token = read_token(self.token_file.as_deref(), self.token.as_deref())?;
-        let http = self.http.unwrap_or_else(|| match url.host() {
-            host if host.contains(':') => format!("http://[{host}]:8080"),
-            host => format!("http://{host}:8080"),
-        });
+        let http = self.http.unwrap_or_else(|| url.http());
         let (leads, interval) = (self.lead, self.interval.unwrap_or(0));
         let (output, replaces) = (self.output, self.replace);
         Ok(GroupTask { url, leads, interval, http, token, output, replaces })

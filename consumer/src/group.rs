@@ -15,11 +15,13 @@ use std::{
     future::pending,
     io::Write,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, bail};
-use freshet_consumer::{DoorUrl, Fetch, GroupFilm, GroupMember, GroupNews, Pace, StreamUrl, Token};
+use freshet_consumer::{
+    DoorUrl, Fetch, GroupFilm, GroupHead, GroupMember, GroupNews, StreamUrl, Token, limits,
+};
 use freshet_protocol::doors::groups::{Event, Phase, State};
 use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -29,9 +31,6 @@ use crate::{
     orders::{Command, HELP},
     run::Status,
 };
-
-/// How often it is looked whether the output keeps up.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// A group, and where its movie goes.
 #[derive(Clone, Debug)]
@@ -83,17 +82,11 @@ struct Watch {
     film: Option<(PathBuf, GroupFilm)>,
     /// When the movie begins, or goes on, here.
     begins: Option<Instant>,
-    head: Head,
+    /// Where standard output is in the movie.
+    head: GroupHead,
     /// Where the movie ends, once that was told.
     length: Option<u64>,
     script_is_over: bool,
-}
-
-/// Where standard output is in the movie.
-#[derive(Clone, Copy, Debug, Default)]
-struct Head {
-    at: u64,
-    looked: Option<Instant>,
 }
 
 impl Watch {
@@ -107,14 +100,14 @@ impl Watch {
             state: None,
             film: None,
             begins: None,
-            head: Head::default(),
+            head: GroupHead::default(),
             length: None,
             script_is_over: false,
         }
     }
 
     async fn run(&mut self, shutdown: &CancellationToken) -> anyhow::Result<Status> {
-        let mut looks = interval(LOOK);
+        let mut looks = interval(limits::GROUP_LOOK);
         loop {
             // In any order: a movie that comes fast does not keep us from listening to the user.
             tokio::select! {
@@ -146,7 +139,7 @@ impl Watch {
     fn finished(&self) -> Option<String> {
         let (path, film) = self.film.as_ref()?;
         let (bytes, fetched) = film.bytes();
-        if self.length.is_none() || !film.is_whole() || (self.is_live() && self.head.at < bytes) {
+        if self.length.is_none() || !film.is_whole() || (self.is_live() && self.head.at() < bytes) {
             return None;
         }
         let name =
@@ -200,7 +193,7 @@ impl Watch {
             self.begins = None;
             self.console.tell(&format!("paused at byte {}", state.position));
         }
-        if state.phase == Phase::Playing && self.head.looked.is_none() || was == Phase::Paused {
+        if state.phase == Phase::Playing && !self.head.has_begun() || was == Phase::Paused {
             self.begins = self.member.when(state.since);
         }
         Ok(())
@@ -210,12 +203,10 @@ impl Watch {
     fn begin(&mut self) {
         self.begins = None;
         let Some(state) = self.state.filter(|state| state.phase == Phase::Playing) else { return };
-        let at = self.member.position(&state).unwrap_or(state.position);
+        let group = self.member.position(&state).unwrap_or(state.position);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        if self.head.looked.is_none() {
-            self.head.at = at;
-        }
-        self.head.looked = Some(Instant::now());
+        self.head.begin(&state, group);
+        let at = self.head.at();
         self.console.tell(&format!("plays from byte {at} at {} us", now.as_micros()));
     }
 
@@ -271,7 +262,7 @@ impl Watch {
         {
             film.expect(group);
         }
-        if state.phase == Phase::Playing && self.begins.is_none() && self.head.looked.is_none() {
+        if state.phase == Phase::Playing && self.begins.is_none() && !self.head.has_begun() {
             self.begins = self.member.when(state.since);
         }
         if self.is_live() && matches!(state.phase, Phase::Playing | Phase::Ended) {
@@ -280,25 +271,11 @@ impl Watch {
         Ok(())
     }
 
-    /// Write what is due, a little faster or slower where that is needed.
+    /// Write what is due.
     fn play(&mut self, group: u64, rate: u32) -> anyhow::Result<()> {
-        let (Some((_, film)), Some(looked)) = (&self.film, self.head.looked) else { return Ok(()) };
-        let now = Instant::now();
-        self.head.looked = Some(now);
-        let speed = match Pace::between(self.head.at, group, rate) {
-            Pace::Speed(speed) => speed,
-            Pace::Seek(to) if to > self.head.at => {
-                self.head.at = to;
-                1.0
-            }
-            // What was written cannot be taken back: the group comes here.
-            _ => 0.0,
-        };
-        let due = (now - looked).as_secs_f64() * f64::from(rate) * speed;
-        let bytes = film.read(self.head.at, self.head.at + due as u64)?;
-        std::io::stdout().write_all(&bytes).context("cannot write")?;
-        self.head.at += bytes.len() as u64;
-        Ok(())
+        let Some((_, film)) = &self.film else { return Ok(()) };
+        let bytes = self.head.play(film, group, rate)?;
+        std::io::stdout().write_all(&bytes).context("cannot write")
     }
 
     /// Do what a line says; true where that is to leave.

@@ -102,6 +102,9 @@ pub const GROUP_TRY_MAX: Duration = Duration::from_secs(2);
 /// Time between two signs of life to a group, which loses whoever is silent for 10 s.
 pub const GROUP_KEEPALIVE: Duration = Duration::from_secs(2);
 
+/// How often it is looked what a member of a group has to play.
+pub const GROUP_LOOK: Duration = Duration::from_millis(50);
+
 /// How often a member looks what it has to send, and asks for the time until it knows it.
 pub const GROUP_TICK: Duration = Duration::from_millis(100);
 

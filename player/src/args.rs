@@ -4,8 +4,8 @@ use std::{error::Error, path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use freshet_consumer::{DoorUrl, Fetch, Policy, Start, StreamUrl, Token};
-use freshet_player::{DoorPlay, Latency, Play, Via, Watch, limits};
+use freshet_consumer::{DoorScheme, DoorUrl, Fetch, Policy, Start, StreamUrl, Token};
+use freshet_player::{DoorPlay, GroupPlay, Latency, Play, Via, Watch, limits};
 use freshet_protocol::From;
 
 const AFTER: &str = "\
@@ -33,7 +33,7 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(name = "player", version, after_help = AFTER)]
 pub(crate) struct Args {
-    /// The stream: http://HOST:PORT/live/NAME; or at a door: asp://HOST/ID, packets://HOST:PORT/ID or lines://HOST:PORT/ID
+    /// The stream: http://HOST:PORT/live/NAME; or at a door: asp://HOST/ID, packets://HOST:PORT/ID or lines://HOST:PORT/ID; or a group's movie: group://HOST:PORT
     #[arg(value_parser = place)]
     url: Place,
     /// The program that shows it: mpv, vlc, ffplay, or a command [default: it is decoded here]
@@ -66,6 +66,9 @@ pub(crate) struct Args {
     /// Wait so long for a stream, or a distributor, that is not there yet
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     wait: u64,
+    /// group://: the distributor over HTTP, for what is lost on the way [default: port 8080 of the host]
+    #[arg(long, value_name = "URL")]
+    http: Option<String>,
     /// The read token; others on this machine can see it here, so better use the file or variable
     #[arg(long, value_name = "TOKEN", env = "FRESHET_READ_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -79,6 +82,7 @@ pub(crate) struct Args {
 pub(crate) enum Task {
     Play(Play),
     Door(DoorPlay),
+    Group(GroupPlay),
     Watch(Watch, On),
 }
 
@@ -130,17 +134,15 @@ impl Args {
     pub(crate) fn task(self) -> anyhow::Result<Task> {
         let url = match self.url.clone() {
             Place::Stream(url) => url,
+            Place::Door(url) if url.scheme() == DoorScheme::Group => {
+                return Ok(Task::Group(self.group(url)?));
+            }
             Place::Door(url) => return Ok(Task::Door(self.door(url)?)),
         };
+        ensure!(self.http.is_none(), "--http is for group://");
         let mut fetch = Fetch::new(url);
         fetch.wait = Duration::from_secs(self.wait);
-        fetch.token = match (self.token_file, self.token) {
-            (Some(path), _) => {
-                Some(Token::read(&path).with_context(|| path.display().to_string())?)
-            }
-            (None, Some(token)) => Some(token.parse()?),
-            (None, None) => None,
-        };
+        fetch.token = self.read_token()?;
         let Some(via) = self.via else {
             let Self { from, policy, latency, stats, .. } = self;
             let on = if self.headless { On::Nothing } else { On::Window };
@@ -151,12 +153,33 @@ impl Args {
         Ok(Task::Play(Play { fetch, from, via, buffer_bytes }))
     }
 
+    fn read_token(&self) -> anyhow::Result<Option<Token>> {
+        Ok(match (&self.token_file, &self.token) {
+            (Some(path), _) => Some(Token::read(path).with_context(|| path.display().to_string())?),
+            (None, Some(token)) => Some(token.parse()?),
+            (None, None) => None,
+        })
+    }
+
+    /// What a group plays: where it is, and how fast it goes, is the group's affair.
+    fn group(self, url: DoorUrl) -> anyhow::Result<GroupPlay> {
+        ensure!(url.id().is_none(), "a group's movie is chosen by its leader: leave /ID away");
+        ensure!(self.wait == 0, "a group knows nothing of --wait");
+        ensure!(self.from == From::Live, "a group knows nothing of --from");
+        ensure_room(self.buffer_bytes)?;
+        let token = self.read_token()?;
+        let via = self.via.context("a group's movie is shown --via a program")?;
+        let http = self.http.unwrap_or_else(|| url.http());
+        Ok(GroupPlay { url, http, token, via, buffer_bytes: self.buffer_bytes })
+    }
+
     /// What a door plays; it has its own beginning, and waits for nobody.
     fn door(self, url: DoorUrl) -> anyhow::Result<DoorPlay> {
         let via = self.via.context("a stream at a door is shown --via a program")?;
         let id =
             url.id().context("which stream? its number stands behind the host: asp://HOST/ID")?;
         ensure!(self.wait == 0, "a door knows nothing of --wait");
+        ensure!(self.http.is_none(), "--http is for group://");
         ensure!(self.from == From::Live, "a door knows nothing of --from");
         ensure_room(self.buffer_bytes)?;
         Ok(DoorPlay { url, id, via, buffer_bytes: self.buffer_bytes })

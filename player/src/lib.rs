@@ -24,7 +24,7 @@ pub use demux::{DemuxError, Mp4Error};
 pub use headless::{Tally, headless};
 pub use media::{Decoded, Media, MediaError};
 pub use picture::{Arrival, Picture, PictureError};
-pub use play::{DoorPlay, Play, PlayEnd, PlayError, Played};
+pub use play::{DoorPlay, GroupPlay, Play, PlayEnd, PlayError, Played};
 pub use via::{Pace, StartError, Via, ViaError};
 pub use watch::{
     Back, Command, Figures, Frame, Latency, LatencyError, Screen, Seen, Stage, Watch, WatchError,

@@ -8,7 +8,10 @@
 use std::{io, process::ExitStatus};
 
 use bytes::Bytes;
-use freshet_consumer::{DoorError, DoorSong, DoorUrl, Fetch, FetchError, Follow, Manner, Start};
+use freshet_consumer::{
+    DoorError, DoorSong, DoorUrl, Fetch, FetchError, Follow, GroupShow, Manner, ShowError, Start,
+    Token,
+};
 use tokio::{
     io::AsyncWriteExt,
     process::{Child, ChildStdin},
@@ -48,6 +51,21 @@ pub struct DoorPlay {
     pub buffer_bytes: usize,
 }
 
+/// A group's movie to show, together with the others.
+#[derive(Clone, Debug)]
+pub struct GroupPlay {
+    /// The group's port.
+    pub url: DoorUrl,
+    /// The distributor over HTTP, for what is lost on the way.
+    pub http: String,
+    /// What lets us read it there, where that is needed.
+    pub token: Option<Token>,
+    /// What shows it.
+    pub via: Via,
+    /// Bytes kept for a program that is slower than the group.
+    pub buffer_bytes: usize,
+}
+
 /// How it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Played {
@@ -80,6 +98,9 @@ pub enum PlayError {
     /// The stream at a door.
     #[error(transparent)]
     Door(#[from] DoorError),
+    /// The movie of a group.
+    #[error(transparent)]
+    Group(#[from] ShowError),
     /// The program does not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -142,6 +163,23 @@ impl DoorPlay {
     }
 }
 
+impl GroupPlay {
+    /// Show it from where the group is until it ends, the program does, or `shutdown`. The bytes come when the
+    /// group plays them; the program keeps time by itself.
+    ///
+    /// # Errors
+    ///
+    /// There is no such group, it is gone too soon, or the program does not start or fails.
+    pub async fn run(self, shutdown: &CancellationToken) -> Result<Played, PlayError> {
+        let joined = GroupShow::join(&self.url, &self.http, self.token.clone());
+        let Some(joined) = shutdown.run_until_cancelled(joined).await else {
+            return Ok(Played::nothing());
+        };
+        let source = Source::Group(Box::new(joined?));
+        show(source, Pace::Recorded, &self.via, self.buffer_bytes, shutdown).await
+    }
+}
+
 impl Played {
     fn nothing() -> Self {
         Self { end: PlayEnd::Interrupted, bytes: 0, buffered_bytes_peak: 0 }
@@ -152,6 +190,7 @@ impl Played {
 enum Source {
     Stream(Box<Follow>),
     Door(Box<DoorSong>),
+    Group(Box<GroupShow>),
 }
 
 impl Source {
@@ -160,6 +199,7 @@ impl Source {
         match self {
             Self::Stream(follow) => Ok(follow.next().await?.map(|piece| piece.bytes)),
             Self::Door(song) => Ok(song.next().await?),
+            Self::Group(show) => Ok(show.next().await?),
         }
     }
 }

@@ -79,6 +79,11 @@ async fn carry_out(task: Task, shutdown: &CancellationToken) -> anyhow::Result<(
             let played = play.run(shutdown).await;
             tell(played.with_context(|| format!("cannot show {url}"))?);
         }
+        Task::Group(play) => {
+            let url = play.url.clone();
+            let played = play.run(shutdown).await;
+            tell(played.with_context(|| format!("cannot show {url}"))?);
+        }
         Task::Watch(watch, _) => {
             let (fetch, policy) = (watch.fetch.clone(), watch.policy);
             let report = |figures: &Figures| eprintln!("{figures}");

@@ -155,21 +155,21 @@ fn begin(task: impl Future<Output = ()> + Send + 'static) {
 }
 
 /// A distributor with the door of groups.
-struct Server {
-    child: Child,
+pub(crate) struct Server {
+    pub(crate) child: Child,
     /// Its address over HTTP.
-    http: String,
-    door: u16,
-    _data: TempDir,
+    pub(crate) http: String,
+    pub(crate) door: u16,
+    data: TempDir,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let data = TempDir::new().unwrap();
         let mut distributor = command("distributor");
         distributor.args(["--listen", "127.0.0.1:0", "--door", "groups=127.0.0.1:0"]);
         distributor.args(["--door-group-ports", "0", "--door-group-rate", &RATE.to_string()]);
-        distributor.arg("--data").arg(data.path()).env("RUST_LOG", "info");
+        distributor.arg("--data").arg(data.path().join("data")).env("RUST_LOG", "info");
         let mut child = distributor.stderr(Stdio::piped()).spawn().unwrap();
         let (mut http, mut door) = (None, None);
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -182,7 +182,18 @@ impl Server {
         // Read to its end, so that the distributor never waits for it.
         thread::spawn(move || lines.for_each(drop));
         let door = door.unwrap().parse::<SocketAddr>().unwrap().port();
-        Self { child, http: http.unwrap(), door, _data: data }
+        Self { child, http: http.unwrap(), door, data }
+    }
+}
+
+impl Server {
+    /// A complete stream of that name.
+    pub(crate) fn publish(&self, name: &str, bytes: &[u8]) {
+        let source = self.data.path().join("source");
+        fs::write(&source, bytes).unwrap();
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--fail", "-T"]).arg(&source);
+        assert!(curl.arg(format!("http://{}/live/{name}", self.http)).status().unwrap().success());
     }
 }
 
@@ -208,7 +219,11 @@ impl Member {
         consumer.arg("--http").arg(format!("http://{}", server.http));
         consumer.args(leads.then_some("--lead"));
         consumer.stdin(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = consumer.spawn().unwrap();
+        Self::of(consumer, file)
+    }
+
+    fn of(mut command: Command, file: PathBuf) -> Self {
+        let mut child = command.spawn().unwrap();
         let (said, lines) = (Arc::default(), BufReader::new(child.stderr.take().unwrap()).lines());
         let told: Arc<Mutex<VecDeque<String>>> = Arc::clone(&said);
         thread::spawn(move || {
@@ -252,11 +267,7 @@ impl Drop for Member {
 fn twenty_one_have_the_movie_over_a_network_that_loses_repeats_and_reorders() {
     let (server, folder) = (Server::start(), TempDir::new().unwrap());
     let movie: Vec<_> = (0..MOVIE_BYTES / 4).flat_map(|at| (at as u32).to_le_bytes()).collect();
-    let source = folder.path().join("movie");
-    fs::write(&source, &movie).unwrap();
-    let mut curl = Command::new("curl");
-    curl.args(["-sS", "--fail", "-T"]).arg(&source);
-    assert!(curl.arg(format!("http://{}/live/films/a", server.http)).status().unwrap().success());
+    server.publish("films/a", &movie);
 
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -304,4 +315,64 @@ fn twenty_one_have_the_movie_over_a_network_that_loses_repeats_and_reorders() {
     let [lost, repeated, held] = *lossy.done.lock().unwrap();
     println!("the network lost {lost} datagrams, repeated {repeated} and held back {held}");
     assert!(lost.min(repeated).min(held) > 1_000, "it was a bad network");
+}
+
+/// Commands one after the other, and then the end of the input.
+fn lead(server: &Server, folder: &Path, name: &str, commands: &str) -> Member {
+    let file = folder.join(name);
+    let mut consumer = command("consumer");
+    consumer.arg(format!("group://127.0.0.1:{}", server.door)).arg("--lead").arg("-o").arg(&file);
+    consumer.arg("--http").arg(format!("http://{}", server.http));
+    consumer.stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut member = Member::of(consumer, file);
+    commands.lines().for_each(|line| member.order(line));
+    member
+}
+
+#[test]
+fn a_player_shows_what_the_group_plays_and_a_folder_is_there_to_choose_from() {
+    let (server, folder) = (Server::start(), TempDir::new().unwrap());
+    let music = folder.path().join("music");
+    fs::create_dir(&music).unwrap();
+    for song in 1..=20_u8 {
+        fs::write(music.join(format!("{song:02}.mp3")), vec![song; 100_000 + usize::from(song)])
+            .unwrap();
+    }
+    let mut origin = command("origin");
+    origin.arg("folder").arg(&music).args(["--quiet", "--to"]);
+    let published = origin.arg(format!("http://{}/live/music", server.http)).status();
+    assert!(published.unwrap().success());
+
+    // As many groups at once as one host may have.
+    for songs in (1..=20).collect::<Vec<u8>>().chunks(8) {
+        let leaders: Vec<_> = songs
+            .iter()
+            .map(|song| (*song, lead(&server, folder.path(), &song.to_string(), "l")))
+            .collect();
+        for (song, mut leader) in leaders.into_iter().rev() {
+            let name = format!("  music/{song:02}.mp3");
+            leader.hear(&name);
+            let id = {
+                let said = leader.said.lock().unwrap();
+                let line = said.iter().find(|line| line.ends_with(&name)).unwrap();
+                line.split_whitespace().next().unwrap().to_owned()
+            };
+            let port: u16 = leader.hear("you lead group://127.0.0.1:").parse().unwrap();
+            let shown = folder.path().join(format!("shown-{song}"));
+            let mut player = command("player");
+            player.arg(format!("group://127.0.0.1:{port}")).arg("--via");
+            player.arg(format!("sh -c 'cat > {}'", shown.display()));
+            player.arg("--http").arg(format!("http://{}", server.http)).stderr(Stdio::piped());
+            let mut player = Member::of(player, shown);
+            leader.hear("member 2 joined");
+            leader.order(&format!("p {id}"));
+            leader.hear("complete: ");
+            player.hear("the stream has ended");
+            assert!(player.child.wait().unwrap().success());
+            let movie = fs::read(music.join(format!("{song:02}.mp3"))).unwrap();
+            for file in [&leader.file, &player.file] {
+                assert!(fs::read(file).unwrap() == movie, "{}", file.display());
+            }
+        }
+    }
 }

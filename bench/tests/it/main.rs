@@ -16,6 +16,7 @@ mod doors;
 mod edges;
 mod example;
 mod glass;
+mod group_crowd;
 mod groups;
 mod joining;
 mod load;

@@ -20,7 +20,9 @@ use std::io;
 use bytes::Bytes;
 use freshet_protocol::doors::Entry;
 
-pub use groups::{FilmError, GroupFilm, GroupMember, GroupNews, Pace};
+pub use groups::{
+    FilmError, GroupFilm, GroupHead, GroupMember, GroupNews, GroupShow, Pace, ShowError,
+};
 pub use url::{DoorScheme, DoorUrl, DoorUrlError};
 
 /// Why a door does not give what was asked for.

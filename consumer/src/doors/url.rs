@@ -99,6 +99,12 @@ impl DoorUrl {
         self.port
     }
 
+    /// The distributor over HTTP, where nobody says that it is elsewhere: port 8080 of the host.
+    #[must_use]
+    pub fn http(&self) -> String {
+        format!("http://{}:8080", self.host)
+    }
+
     /// The number of the stream, where the URL names one.
     #[must_use]
     pub const fn id(&self) -> Option<u64> {
