@@ -25,8 +25,8 @@ use crate::{
 
 pub use crate::store::OpenError;
 pub(crate) use crate::store::{
-    Ahead, Edge, Follower, Landing, OriginKey, OutOfTime, Publisher, Read, ReadError, Skip, Stream,
-    Timeline, WriteError,
+    Ahead, Edge, Follower, Landing, OriginKey, OutOfTime, Publisher, Read, ReadError, Skip,
+    Standing, Stood, Stream, Timeline, Who, WriteError,
 };
 pub(crate) use crate::upstream::{Asker, Hops, Unavailable};
 
@@ -185,8 +185,18 @@ impl Hub {
     }
 
     /// Follow a stream; counts as a consumer until dropped.
-    pub(crate) fn follow(&self, stream: &Arc<Stream>) -> Follower {
-        Follower::new(stream)
+    pub(crate) fn follow(&self, stream: &Arc<Stream>, who: Who) -> Follower {
+        Follower::new(stream, who)
+    }
+
+    /// All streams that are at hand, for whoever looks after them.
+    pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
+        self.store.streams()
+    }
+
+    /// Bytes that the disk has free; `None` without one, or where that is not known.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        self.store.free_bytes()
     }
 
     /// Which of the stream's bytes came when.

@@ -254,6 +254,9 @@ pub const RATE_OVER: Duration = Duration::from_secs(4);
 
 const _: () = assert!(EVENTS_EVERY.as_nanos() < RATE_OVER.as_nanos());
 
+/// Consumers that `/status` tells of: a page of them is more than anybody reads.
+pub const STATUS_CONSUMERS_MAX: usize = 1_000;
+
 /// Groups at once: each has a socket and a task.
 pub const GROUPS_MAX: usize = 100;
 

@@ -25,6 +25,10 @@ pub enum Route {
     Events,
     /// `/assets/FILE`: what the pages are made of.
     Asset(String),
+    /// `/status`: streams, consumers, memory and disk, for those who look after the distributor.
+    Status,
+    /// `/operate`: the same as a page.
+    Operate,
     /// `/groups`: the groups that watch a movie together.
     Groups,
     /// `/groups/ID` and what is below it: one of them.
@@ -74,6 +78,8 @@ impl FromStr for Route {
             "/healthz" => Ok(Self::Health),
             "/events" => Ok(Self::Events),
             "/groups" => Ok(Self::Groups),
+            "/status" => Ok(Self::Status),
+            "/operate" => Ok(Self::Operate),
             _ => below(path),
         }
     }
@@ -139,6 +145,8 @@ impl fmt::Display for Route {
             Self::Events => f.write_str("/events"),
             Self::Asset(file) => write!(f, "/assets/{file}"),
             Self::Groups => f.write_str("/groups"),
+            Self::Status => f.write_str("/status"),
+            Self::Operate => f.write_str("/operate"),
             Self::Group(id, part) => write!(f, "/groups/{id}{part}"),
         }
     }
@@ -173,6 +181,8 @@ mod tests {
             "/watch/a/b",
             "/events",
             "/assets/style.css",
+            "/status",
+            "/operate",
             "/groups",
             "/groups/41007",
             "/groups/41007/members",

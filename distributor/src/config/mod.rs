@@ -122,6 +122,17 @@ pub enum Durability {
     Disk,
 }
 
+impl Durability {
+    /// Its name, as it is given.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Os => "os",
+            Self::Disk => "disk",
+        }
+    }
+}
+
 /// Who may publish, who may read.
 #[derive(Clone, Debug, Args)]
 pub struct AccessConfig {

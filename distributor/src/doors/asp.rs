@@ -100,7 +100,7 @@ impl Session<'_> {
         let Some(stream) = self.door.find(id).await else {
             return self.say(&Refusal::NotFound.to_string()).await;
         };
-        let song = self.door.play(&stream);
+        let song = self.door.play(&stream, self.outlet.peer());
         self.say(&asp::starting(stream.name().as_str())).await?;
         match self.send(song).await? {
             Ok(()) => {

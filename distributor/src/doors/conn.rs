@@ -1,6 +1,6 @@
 //! One socket of a session: bytes in, bytes out, counted, and never waited for without an end.
 
-use std::{future::pending, io, sync::Arc};
+use std::{future::pending, io, net::SocketAddr, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use freshet_protocol::{
@@ -75,16 +75,17 @@ impl Inlet {
 pub(super) struct Outlet {
     io: Stalling<Shared>,
     sent: Counter,
+    peer: Option<SocketAddr>,
 }
 
 impl Outlet {
     pub(super) fn new(socket: &Arc<TcpStream>, door: &Door) -> Self {
-        Self::over(Self::shared(socket, door), door)
+        Self::over(Self::shared(socket, door), door, socket)
     }
 
     /// One that looks at the socket before each write.
     pub(super) fn careful(socket: &Arc<TcpStream>, door: &Door) -> Self {
-        Self::over(Self::shared(socket, door).carefully(), door)
+        Self::over(Self::shared(socket, door).carefully(), door, socket)
     }
 
     fn shared(socket: &Arc<TcpStream>, door: &Door) -> Shared {
@@ -92,9 +93,14 @@ impl Outlet {
         Shared::new(Arc::clone(socket), metrics.received.clone(), metrics.sent.clone())
     }
 
-    fn over(shared: Shared, door: &Door) -> Self {
+    fn over(shared: Shared, door: &Door, socket: &TcpStream) -> Self {
         let io = Stalling::new(shared, door.bounds.write, door.metrics.stalled.clone());
-        Self { io, sent: door.counts.sent.clone() }
+        Self { io, sent: door.counts.sent.clone(), peer: socket.peer_addr().ok() }
+    }
+
+    /// Who is at the other end; `None` where he was gone when he came.
+    pub(super) const fn peer(&self) -> Option<SocketAddr> {
+        self.peer
     }
 
     /// Write some of `bytes`, and take that away from them. Cancel safe.

@@ -96,7 +96,7 @@ impl Session<'_> {
             return self.refuse(Refusal::NoPort).await;
         };
         let number = port.number();
-        let song = self.door.play(&stream);
+        let song = self.door.play(&stream, self.outlet.peer());
         self.play = Some(Play::begin(self.door, (listener, port), self.client, song));
         self.say(&number.to_string()).await
     }

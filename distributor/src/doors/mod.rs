@@ -19,6 +19,7 @@ mod song;
 
 use std::{
     collections::HashSet,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -31,7 +32,7 @@ use tracing::debug;
 use self::{conn::End, ports::Ports, song::Song};
 use crate::{
     config::{BoundsConfig, DoorName, DoorsConfig},
-    hub::{Hub, Stream},
+    hub::{Hub, Stream, Who},
     metrics::{DoorMetrics, Metrics},
 };
 
@@ -99,9 +100,10 @@ impl Door {
     }
 
     /// Play that stream.
-    fn play(&self, stream: &Arc<Stream>) -> Song {
+    fn play(&self, stream: &Arc<Stream>, peer: Option<SocketAddr>) -> Song {
         debug!(stream = %stream.name(), "plays");
-        Song::begin(self.hub.follow(stream), self.bounds.gap)
+        let who = Who { peer, way: self.name.as_str() };
+        Song::begin(self.hub.follow(stream, who), self.bounds.gap)
     }
 }
 

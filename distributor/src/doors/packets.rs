@@ -120,7 +120,7 @@ impl Session<'_> {
             // A number that is none gets no answer, and ends nothing.
             Request::Play(id) => {
                 if let Some(stream) = self.door.find(id).await {
-                    self.song = Some(self.door.play(&stream));
+                    self.song = Some(self.door.play(&stream, self.outlet.peer()));
                 }
             }
             Request::Stop => {

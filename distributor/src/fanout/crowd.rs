@@ -32,10 +32,11 @@ use tracing::trace;
 use super::{
     Fanout,
     frame::{Frame, Framing},
+    handover::Offer,
     lock, port,
 };
 use crate::{
-    hub::{Ahead, Edge, Stream},
+    hub::{Ahead, Edge, Standing, Stream},
     limits::{
         FRAME_BYTES_MAX, WALK_BYTES_MIN, WALK_PAUSE, WALK_PUT_OFF_MAX, WALK_SEATS_MAX,
         WALK_SEATS_MIN,
@@ -75,6 +76,7 @@ struct Taken {
     framing: Framing,
     /// Everything before has been written, whole.
     at: u64,
+    standing: Option<Arc<Standing>>,
     /// Dropped or used under the shard's lock, when the seat is given up.
     back: oneshot::Sender<Left>,
     _counted: Counted,
@@ -128,9 +130,11 @@ impl Crowd {
         self.shards().min_by_key(|shard| shard.load()).unwrap_or(&self.first)
     }
 
-    pub(super) fn sit(self: &Arc<Self>, socket: Arc<TcpStream>, at: u64, framing: Framing) -> Seat {
+    pub(super) fn sit(self: &Arc<Self>, socket: Arc<TcpStream>, offer: Offer) -> Seat {
+        let Offer { at, framing, standing, .. } = offer;
         let (sender, back) = oneshot::channel();
-        let taken = Taken { socket, framing, at, back: sender, _counted: self.fanout.count() };
+        let counted = self.fanout.count();
+        let taken = Taken { socket, framing, at, standing, back: sender, _counted: counted };
         let shard = Arc::clone(self.emptiest());
         let key = {
             let mut seats = lock(&shard.seats);
@@ -297,15 +301,18 @@ impl Taken {
         trace!(target: way::TARGET, step = way::SEND, end = frame.end(), peer = port(&self.socket));
         // Why nothing could be written, the session finds out: it tries again.
         let written = self.socket.try_write(bytes).unwrap_or(0);
+        if written == 0 {
+            return (0, Some(Left { at: self.at, rest: nothing, was_full: true }));
+        }
+        self.at = frame.end();
+        if let Some(standing) = &self.standing {
+            standing.advance(self.at);
+        }
         if written == bytes.len() {
-            self.at = frame.end();
             return (written, None);
         }
-        let (at, rest) = match written {
-            0 => (self.at, nothing),
-            _ => (frame.end(), Bytes::copy_from_slice(bytes.get(written..).unwrap_or_default())),
-        };
-        (written, Some(Left { at, rest, was_full: true }))
+        let rest = Bytes::copy_from_slice(bytes.get(written..).unwrap_or_default());
+        (written, Some(Left { at: self.at, rest, was_full: true }))
     }
 }
 

@@ -15,6 +15,7 @@
 use std::{
     future::poll_fn,
     mem,
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex,
@@ -31,7 +32,7 @@ use super::{
     crowd::{Left, Seat},
     lock, port,
 };
-use crate::hub::{Follower, Stream};
+use crate::hub::{Follower, Standing, Stream};
 
 /// Who writes to one socket. The state is touched by its session's task alone.
 #[derive(Debug)]
@@ -55,11 +56,20 @@ enum Turn {
     #[default]
     Session,
     /// The session writes, and its body has nothing for it.
-    Offered(Arc<Stream>, u64, Framing),
+    Offered(Offer),
     /// The fan-out writes.
     Fanout(Seat),
     /// The session writes, and its body goes on here.
     Back(u64),
+}
+
+/// What is to be written on: of which stream, from where, in which form, and for whom.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    pub(super) stream: Arc<Stream>,
+    pub(super) at: u64,
+    pub(super) framing: Framing,
+    pub(super) standing: Option<Arc<Standing>>,
 }
 
 /// What the session has to do before it writes anything of its own.
@@ -84,6 +94,11 @@ impl HandOver {
         self.newest_first.store(true, Relaxed);
     }
 
+    /// Whoever is at the other end; `None` where nobody is any more.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.socket.peer_addr().ok()
+    }
+
     /// The port of whoever is at the other end.
     pub(crate) fn port(&self) -> u16 {
         port(&self.socket)
@@ -99,7 +114,8 @@ impl HandOver {
     /// Not cancel safe: whoever drops this does not know what was written. A body that is dropped
     /// ends its exchange, and with it [`withdraw`](Self::withdraw).
     pub(crate) async fn wait(&self, follower: &mut Follower, at: u64, framing: Framing) -> u64 {
-        lock(&self.state).turn = Turn::Offered(Arc::clone(follower.stream()), at, framing);
+        let (stream, standing) = (Arc::clone(follower.stream()), follower.standing());
+        lock(&self.state).turn = Turn::Offered(Offer { stream, at, framing, standing });
         let mut changed = pin!(Some(follower.changed()));
         poll_fn(|cx| self.poll_wait(cx, changed.as_mut(), at)).await
     }
@@ -132,8 +148,8 @@ impl HandOver {
     /// Everything that the session had is written: if the socket is offered, the fan-out goes on.
     pub(crate) fn sit(&self, cx: &mut Context<'_>) {
         let mut state = lock(&self.state);
-        let Turn::Offered(stream, at, framing) = &state.turn else { return };
-        let mut seat = self.fanout.sit(stream, Arc::clone(&self.socket), *at, *framing);
+        let Turn::Offered(offer) = &state.turn else { return };
+        let mut seat = self.fanout.sit(Arc::clone(&self.socket), offer.clone());
         match seat.poll_left(cx) {
             Poll::Pending => state.turn = Turn::Fanout(seat),
             // So soon that nobody could be woken.

@@ -31,9 +31,12 @@ use std::{
 use prometheus_client::metrics::counter::Counter;
 use tokio::{net::TcpStream, runtime::Handle, task::JoinSet};
 
-use self::crowd::{Crowd, Seat};
+use self::{
+    crowd::{Crowd, Seat},
+    handover::Offer,
+};
 use crate::{
-    hub::{Edge, Stream},
+    hub::Edge,
     metrics::{Counted, Metrics},
 };
 
@@ -61,21 +64,17 @@ impl Fanout {
         Self { crowds, walkers, threads, metrics }
     }
 
-    /// Write what comes next of `stream`, from `at` on, to `socket`.
-    fn sit(
-        self: &Arc<Self>,
-        stream: &Arc<Stream>,
-        socket: Arc<TcpStream>,
-        at: u64,
-        framing: Framing,
-    ) -> Seat {
+    /// Write what comes next to `socket`.
+    fn sit(self: &Arc<Self>, socket: Arc<TcpStream>, offer: Offer) -> Seat {
+        let stream = &offer.stream;
         let mut crowds = lock(&self.crowds);
         let crowd = crowds.entry(stream.id()).or_insert_with(|| {
             let crowd = Arc::new(Crowd::new(self, stream, self.threads));
             stream.serve_edge_by(Some(Arc::clone(&crowd) as Arc<dyn Edge>));
             crowd
         });
-        crowd.sit(socket, at, framing)
+        let crowd = Arc::clone(crowd);
+        crowd.sit(socket, offer)
     }
 
     /// Forget a crowd that nobody sits in.

@@ -17,6 +17,7 @@ use super::{
     intake::Intake,
     native, plain, range,
     reply::{self, Refusal},
+    status,
     web::{self, Page},
 };
 use crate::{
@@ -83,12 +84,14 @@ fn admit(asked: &Asked, route: &Route) -> Result<(), Refusal> {
     let access = match (route, &asked.head.method) {
         (Route::Health, _) => return Ok(()),
         (Route::Live(_), &Method::POST | &Method::PUT | &Method::DELETE) => Access::Publish,
+        // Who takes what from where is not for every reader.
+        (Route::Status | Route::Operate, _) => Access::Publish,
         _ => Access::Read,
     };
     let field = asked.head.headers.get(header::AUTHORIZATION);
     let checked = asked.site.guard.check(access, field.and_then(|field| field.to_str().ok()));
     // A browser keeps what a person has typed once, and asks again only where that is called for.
-    let is_page = matches!(route, Route::Home | Route::Watch(_) | Route::Groups)
+    let is_page = matches!(route, Route::Home | Route::Watch(_) | Route::Groups | Route::Operate)
         || matches!(route, Route::Group(_, GroupPart::Whole));
     Ok(checked.map_err(|denied| if is_page { Denied::Missing } else { denied })?)
 }
@@ -128,6 +131,8 @@ fn page(asked: &Asked, route: &Route) -> Result<Response, Refusal> {
         Route::Health => Ok(text("text/plain; charset=utf-8", "ok\n".into())),
         Route::Home => web::page(headers, Page::Home),
         Route::Watch(_) => web::page(headers, Page::Watch),
+        Route::Operate => web::page(headers, Page::Operate),
+        Route::Status => Ok(status::deliver(&asked.site)),
         Route::Events => web::events(asked),
         Route::Asset(name) => web::asset(headers, name),
         Route::Catalogue | Route::Live(_) | Route::Index(_) | Route::Groups | Route::Group(..) => {

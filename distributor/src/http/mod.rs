@@ -22,6 +22,7 @@ mod plain;
 mod range;
 mod reply;
 mod session;
+mod status;
 mod web;
 mod wire;
 
@@ -30,16 +31,22 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use freshet_protocol::Stamp;
 use http::request::Parts;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::{body::Body, web::Feed, wire::Line};
 use crate::{
-    auth::Guard, config::BoundsConfig, fanout::Fanout, groups::Groups, hub::Hub, limits,
+    auth::Guard,
+    config::BoundsConfig,
+    fanout::Fanout,
+    groups::Groups,
+    hub::{Hub, Who},
+    limits,
     metrics::Metrics,
 };
 
@@ -64,6 +71,8 @@ pub(crate) struct Site {
     groups: Option<Arc<Groups>>,
     shutdown: CancellationToken,
     requests: AtomicU64,
+    /// When it began to serve.
+    began: Stamp,
 }
 
 impl Site {
@@ -79,7 +88,7 @@ impl Site {
         let (feed, requests) = (Feed::new(Instant::now()), AtomicU64::new(0));
         let watchers = Arc::new(Semaphore::new(limits::WATCHERS_MAX));
         let fanout = Arc::new(Fanout::new(metrics.clone()));
-        let groups = None;
+        let (groups, began) = (None, Stamp::from(SystemTime::now()));
         Self {
             hub,
             guard,
@@ -92,6 +101,7 @@ impl Site {
             groups,
             shutdown,
             requests,
+            began,
         }
     }
 
@@ -126,6 +136,11 @@ struct Asked {
 }
 
 impl Asked {
+    /// Who asks, and in which way he is to be given a stream.
+    fn who(&self, way: &'static str) -> Who {
+        Who { peer: self.line.peer(), way }
+    }
+
     /// How long it is willing to wait.
     fn wait(&self) -> Option<Duration> {
         fields::wait(&self.head.headers)

@@ -46,7 +46,7 @@ pub(super) async fn deliver(
 ) -> Result<Response, Refusal> {
     let Join { header, at: from } = begin(asked, stream, delivery.from).await?;
     let is_moved = from > 0 || !header.is_empty();
-    let follower = asked.site.hub.follow(stream);
+    let follower = asked.site.hub.follow(stream, asked.who("plain"));
     let rest = stream.total().filter(|_| stream.is_whole()).map(|total| total.max(from));
     let mut response = reply::ok(match rest.map(|end| ByteRange::new(from, end)) {
         Some(Some(range)) => delivery::counted_behind(header.clone(), follower, range),
@@ -105,7 +105,7 @@ async fn begin(asked: &Asked, stream: &Arc<Stream>, from: From) -> Result<Join, 
 
 /// Everything from `from` on, waiting at holes for as long as it takes (RFC 8673).
 pub(super) fn in_order(asked: &Asked, stream: &Arc<Stream>, from: u64) -> Frames {
-    let follower = asked.site.hub.follow(stream);
+    let follower = asked.site.hub.follow(stream, asked.who("plain"));
     let mut way = InOrder::new(follower, from, Behind::Lag, None);
     way.edge = Edge::of(asked);
     frames(way)

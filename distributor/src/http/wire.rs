@@ -13,6 +13,7 @@
 
 use std::{
     io::{self, IoSlice},
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -56,6 +57,11 @@ impl Line {
     }
 
     /// By what a reply at the live edge gives up the socket for a while.
+    /// Whoever is at the other end; `None` where nobody is any more.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.handover.as_ref()?.peer()
+    }
+
     pub(super) fn handover(&self) -> Option<&Arc<HandOver>> {
         self.handover.as_ref()
     }

@@ -14,6 +14,7 @@ use freshet_protocol::{ByteRange, Stamp};
 use tokio::{sync::watch, task::spawn_blocking, time::Instant};
 
 use super::{
+    audience::{Standing, Who},
     disk_thread::Op,
     holdings::Look,
     limits::DISK_READ_BYTES_MAX,
@@ -29,7 +30,8 @@ pub(crate) struct Follower {
     /// A version counter and not a `Notify`: what changed between our look and our wait is seen.
     changed: watch::Receiver<()>,
     disk: DiskReader,
-    counted: bool,
+    /// A consumer is known by this; who only looks on is none.
+    standing: Option<(usize, Arc<Standing>)>,
     begun: Instant,
     /// It had all there was, once.
     caught_up: bool,
@@ -76,10 +78,10 @@ pub(crate) enum ReadError {
 }
 
 impl Follower {
-    pub(crate) fn new(stream: &Arc<Stream>) -> Self {
+    pub(crate) fn new(stream: &Arc<Stream>, who: Who) -> Self {
         stream.consumers.fetch_add(1, Ordering::Relaxed);
         let mut follower = Self::peek(stream);
-        follower.counted = true;
+        follower.standing = Some(stream.audience.enter(who, stream.shared.now()));
         follower
     }
 
@@ -90,7 +92,7 @@ impl Follower {
             stream: Arc::clone(stream),
             changed,
             disk: DiskReader::default(),
-            counted: false,
+            standing: None,
             begun: Instant::now(),
             caught_up: false,
             edge: 0,
@@ -100,6 +102,17 @@ impl Follower {
     /// The stream.
     pub(crate) fn stream(&self) -> &Arc<Stream> {
         &self.stream
+    }
+
+    /// Where this consumer stands, for whoever gives it bytes in its place.
+    pub(crate) fn standing(&self) -> Option<Arc<Standing>> {
+        self.standing.as_ref().map(|(_, standing)| Arc::clone(standing))
+    }
+
+    fn advance(&self, end: u64) {
+        if let Some((_, standing)) = &self.standing {
+            standing.advance(end);
+        }
     }
 
     /// Mark all that has happened as seen, before a look at the stream: what happens after it ends
@@ -136,10 +149,18 @@ impl Follower {
         match self.stream.look(at) {
             Look::Ring(mut bytes, times) => {
                 bytes.truncate(max);
-                self.count_age(at + bytes.len() as u64, times.received);
+                let end = at + bytes.len() as u64;
+                self.count_age(end, times.received);
+                self.advance(end);
                 Ok(Read::Bytes(bytes))
             }
-            Look::Disk => self.read_disk(at, max.min(DISK_READ_BYTES_MAX)).await,
+            Look::Disk => {
+                let read = self.read_disk(at, max.min(DISK_READ_BYTES_MAX)).await?;
+                if let Read::Bytes(bytes) = &read {
+                    self.advance(at + bytes.len() as u64);
+                }
+                Ok(read)
+            }
             Look::Missing => self.check_origin().map(|()| Read::Missing),
             Look::End => Ok(Read::End),
             Look::Gone(oldest) => Err(ReadError::Gone { wanted: at, oldest }),
@@ -305,7 +326,8 @@ pub(super) fn read_blocking(
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        if self.counted {
+        if let Some((key, _)) = self.standing {
+            self.stream.audience.leave(key);
             self.stream.consumers.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -11,6 +11,7 @@
 //! The store knows no HTTP. What it gives is a [`Publisher`] to write with and a [`Follower`] to
 //! read with.
 
+mod audience;
 mod disk;
 mod disk_thread;
 mod folder;
@@ -62,6 +63,7 @@ use crate::{config::StoreConfig, metrics::Ages};
 
 pub use self::folder::OpenError;
 pub(crate) use self::{
+    audience::{Standing, Stood, Who},
     follower::{Ahead, Follower, Read, ReadError},
     holdings::WriteError,
     joins::{Landing, Skip},
@@ -261,6 +263,19 @@ impl Store {
             lock(&self.shared.streams).values().map(|stream| stream.entry()).collect();
         streams.sort_by_key(|entry| entry.id);
         Catalogue { streams }
+    }
+
+    /// All streams, by number.
+    pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
+        let mut streams: Vec<_> = lock(&self.shared.streams).values().map(Arc::clone).collect();
+        streams.sort_by_key(|stream| stream.id());
+        streams
+    }
+
+    /// Bytes that the disk has free; `None` without one, or where that is not known.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        let disk = self.disk.as_ref()?;
+        disk.disk.free_bytes(&disk.data).ok()
     }
 
     /// Ticks when a stream comes or goes.

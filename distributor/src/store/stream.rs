@@ -26,6 +26,7 @@ use tracing::trace;
 
 use super::{
     Shared,
+    audience::Audience,
     holdings::{Holdings, Look, WriteError},
     joins::Joins,
     lease::{Grant, Lease, OriginKey},
@@ -60,6 +61,7 @@ pub(crate) struct Stream {
     /// Are its folder and its manifest there?
     pub(super) is_on_disk: AtomicBool,
     pub(super) consumers: AtomicU64,
+    pub(super) audience: Audience,
     pub(super) digest: OnceCell<Sha256Digest>,
 }
 
@@ -100,6 +102,7 @@ impl Stream {
             is_on_disk: AtomicBool::new(false),
             ready: watch::Sender::new(false),
             consumers: AtomicU64::new(0),
+            audience: Audience::default(),
             digest: OnceCell::new(),
         })
     }

@@ -3,7 +3,10 @@
 use freshet_protocol::Catalogue;
 use serde_json::Value;
 
-use crate::{node::Node, peer::Peer};
+use crate::{
+    node::{Node, until},
+    peer::Peer,
+};
 
 #[tokio::test]
 async fn the_catalogue_lists_every_stream() {
@@ -33,7 +36,7 @@ const BROWSER: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,*/*;q=
 async fn a_browser_gets_pages_that_ask_nobody_else() {
     let node = Node::start().await;
     assert_eq!(node.ask("GET", "/live/", &[BROWSER]).await.field("location"), Some("/"));
-    for path in ["/", "/watch/not/there"] {
+    for path in ["/", "/watch/not/there", "/operate"] {
         let page = node.ask("GET", path, &[BROWSER]).await;
         assert_eq!(page.field("content-type"), Some("text/html; charset=utf-8"));
         let policy = page.field("content-security-policy").unwrap();
@@ -133,6 +136,76 @@ async fn a_browser_that_was_told_a_wrong_token_is_asked_again() {
         node.ask("GET", path, &wrong).await.refused(403);
     }
     assert_eq!(node.ask("HEAD", "/events", &right).await.status, 200);
+}
+
+/// The consumers that `/status` tells of.
+async fn consumers(node: &Node) -> Vec<Value> {
+    let told = node.ask("GET", "/status", &[]).await;
+    assert_eq!(told.field("content-type"), Some("application/json"));
+    let told: Value = serde_json::from_slice(&told.body).unwrap();
+    told["consumers"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn the_status_says_where_each_consumer_stands() {
+    let node = Node::start().await;
+    let range = |from: usize, bytes: &[u8]| format!("bytes {from}-{}/*", from + bytes.len() - 1);
+    let chunk = vec![7; 100_000];
+    node.post("a", &range(0, &chunk), &chunk).await;
+    // One takes all there is, one nothing but the head.
+    let mut quick = node.connect().await;
+    quick.request("GET", "/live/a?from=start", &[], b"").await;
+    quick.head().await;
+    quick.take(chunk.len()).await;
+    let mut slow = node.connect().await;
+    slow.request("GET", "/live/a?from=start&behind=lag", &[], b"").await;
+    slow.head().await;
+    let mut end = chunk.len();
+    while !consumers(&node).await.iter().any(|it| it["behind_bytes"].as_u64() > Some(1_000_000)) {
+        node.post("a", &range(end, &chunk), &chunk).await;
+        quick.take(chunk.len()).await;
+        end += chunk.len();
+    }
+
+    until(async || consumers(&node).await[1]["behind_bytes"] == 0).await;
+    let told = consumers(&node).await;
+    let [first, second] = &told[..] else { panic!("{told:?}") };
+    let peer = |peer: &Peer| peer.socket.local_addr().unwrap().to_string();
+    assert_eq!((&first["peer"], &second["peer"]), (&peer(&slow).into(), &peer(&quick).into()));
+    assert_eq!((&first["way"], &first["stream"]), (&"plain".into(), &1.into()));
+    assert_eq!(second["at"], end);
+    assert_eq!(first["at"].as_u64().unwrap() + first["behind_bytes"].as_u64().unwrap(), end as u64);
+    assert!(first["behind_ms"].as_f64().is_none_or(|ms| ms > 0.0), "{first}");
+    // Who has only closed his side may still be reading: the next bytes tell.
+    drop((slow, quick));
+    while !consumers(&node).await.is_empty() {
+        node.post("a", &range(end, &chunk), &chunk).await;
+        end += chunk.len();
+    }
+}
+
+#[tokio::test]
+async fn the_status_tells_of_memory_and_disk_and_is_for_those_who_may_publish() {
+    let node = Node::with(|config| {
+        config.access.publish_token = Some("say".parse().unwrap());
+        config.access.read_token = Some("look".parse().unwrap());
+    })
+    .await;
+    let with = |token: &str| format!("Bearer {token}");
+    for (token, status) in [("look", 403), ("guess", 403)] {
+        let fields = [("Authorization", &with(token)[..])];
+        node.ask("GET", "/status", &fields).await.refused(status);
+        node.ask("GET", "/operate", &fields).await.refused(401);
+    }
+    node.ask("GET", "/status", &[]).await.refused(401);
+    let told = node.ask("GET", "/status", &[("Authorization", &with("say"))]).await;
+    let told: Value = serde_json::from_slice(&told.body).unwrap();
+    assert_eq!(told["disk"]["durability"], "os");
+    assert!(told["disk"]["free_bytes"].as_u64() > Some(0) && told["memory"]["ring_bytes"] == 0);
+    assert!(told["began"].as_u64() <= told["now"].as_u64() && told["began"].as_u64() > Some(0));
+    assert_eq!(told["streams"], serde_json::json!([]));
+    let page = node.ask("GET", "/operate", &[("Authorization", &with("say"))]).await;
+    assert!(page.text().contains("id=\"consumers\""));
 }
 
 #[tokio::test]

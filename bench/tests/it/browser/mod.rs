@@ -3,6 +3,7 @@
 mod driver;
 mod group;
 mod home;
+mod operate;
 mod watch;
 
 use serde_json::Value;

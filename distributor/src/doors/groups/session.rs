@@ -21,9 +21,13 @@ use tracing::debug;
 use super::{GroupDoor, film::Film, offer::Rates};
 use crate::{
     groups::{By, Change, Chosen, Denied, Micros, Opened, Shared},
+    hub::Who,
     limits::{ACCEPT_PAUSE, GROUP_BURST_DATAGRAMS, GROUP_LISTS_MAX, GROUP_TICK},
     metrics::Counted,
 };
+
+/// How a group's movie is told of among consumers.
+const GROUP: Who = Who { peer: None, way: "groups" };
 
 /// Serve a group until it is over.
 pub(super) async fn run(door: &GroupDoor, opened: Opened) {
@@ -126,7 +130,7 @@ impl Session<'_> {
         if self.film.is_none() {
             let Some(chosen) = chosen else { return };
             let stream = self.door.hub.numbered(chosen.id.into()).await;
-            self.film = stream.map(|stream| Film::new(self.door.hub.follow(&stream)));
+            self.film = stream.map(|stream| Film::new(self.door.hub.follow(&stream, GROUP)));
         }
         let bytes = 2 * u64::from(rate) * u64::from(interval) / 1000;
         let most = bytes / DATAGRAM_DATA_BYTES_MAX as u64 + 2;

@@ -34,7 +34,7 @@ pub(super) fn deliver(
     have: Held,
     delivery: &Delivery,
 ) -> Response {
-    let parts = Parts::new(asked.site.hub.follow(stream), have.set, delivery);
+    let parts = Parts::new(asked.site.hub.follow(stream, asked.who("native")), have.set, delivery);
     let media_type = value(format!("multipart/byteranges; boundary={}", parts.boundary));
     let frames = stream::try_unfold(parts, |mut parts| async move {
         let bytes = parts.next().await?;

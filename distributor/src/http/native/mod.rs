@@ -96,7 +96,7 @@ async fn one_part(
     delivery: &Delivery,
 ) -> Result<Response, Refusal> {
     let limit = delivery.limit.unwrap_or(PART_BYTES_DEFAULT);
-    let mut follower = asked.site.hub.follow(stream);
+    let mut follower = asked.site.hub.follow(stream, asked.who("native polling"));
     let Some(range) = newest(asked, &mut follower, have, limit).await? else {
         let mut response = reply::no_content();
         headers::stand(response.headers_mut(), stream);

@@ -106,7 +106,7 @@ async fn settle(asked: &Asked, stream: &Arc<Stream>, wanted: &Wanted) -> Result<
             return Err(refused);
         };
         let Some(follower) = &mut follower else {
-            follower = Some(asked.site.hub.follow(stream));
+            follower = Some(asked.site.hub.follow(stream, asked.who("range")));
             continue;
         };
         tokio::select! {
@@ -128,7 +128,7 @@ fn patience(asked: &Asked, stream: &Stream, why: &RangeError) -> Option<Duration
 }
 
 fn single(asked: &Asked, stream: &Arc<Stream>, range: ByteRange) -> Response {
-    let body = delivery::counted(asked.site.hub.follow(stream), range);
+    let body = delivery::counted(asked.site.hub.follow(stream, asked.who("range")), range);
     let mut response = reply::partial(body);
     let placed = Placed { range, total: stream.total() };
     headers::describe(response.headers_mut(), stream);
@@ -150,7 +150,7 @@ fn several(asked: &Asked, stream: &Arc<Stream>, parts: Vec<ByteRange>) -> Respon
     }
     steps.push_back(Step::Text(PartHead::closing(&boundary)));
     let length = steps.iter().map(Step::len).sum();
-    let frames = frames_of(asked.site.hub.follow(stream), steps);
+    let frames = frames_of(asked.site.hub.follow(stream, asked.who("range")), steps);
     let mut response = reply::partial(Body::counted(frames, length));
     headers::describe(response.headers_mut(), stream);
     let media_type = value(format!("multipart/byteranges; boundary={boundary}"));

@@ -4,6 +4,7 @@
 //!   /                what there is        index.html ─┬─ /assets/*.css, *.js
 //!   /watch/NAME      one stream, playing  watch.html ─┤
 //!   /groups/ID       a movie together     group.html ─┤
+//!   /operate         for who looks after  operate.html┤
 //!                                                     └─ /events: the catalogue as it changes
 //! ```
 //!
@@ -39,6 +40,7 @@ pub(super) enum Page {
     Home,
     Watch,
     Group,
+    Operate,
 }
 
 /// One file as it is served.
@@ -58,6 +60,7 @@ const FILES: &[File] = &[
     js("group.js", include_str!("../../../web/group.js")),
     js("home.js", include_str!("../../../web/home.js")),
     svg("icon.svg", include_str!("../../../web/icon.svg")),
+    js("operate.js", include_str!("../../../web/operate.js")),
     js("player/assembly.js", include_str!("../../../web/player/assembly.js")),
     js("player/clock.js", include_str!("../../../web/player/clock.js")),
     js("player/container.js", include_str!("../../../web/player/container.js")),
@@ -98,6 +101,7 @@ const fn html(text: &'static str) -> File {
 pub(super) fn page(asked: &HeaderMap, page: Page) -> Result<Response, Refusal> {
     const HOME: File = html(include_str!("../../../web/index.html"));
     const WATCH: File = html(include_str!("../../../web/watch.html"));
+    const OPERATE: File = html(include_str!("../../../web/operate.html"));
     const GROUP: File = html(include_str!("../../../web/group.html"));
     let mut response = deliver(
         asked,
@@ -105,6 +109,7 @@ pub(super) fn page(asked: &HeaderMap, page: Page) -> Result<Response, Refusal> {
             Page::Home => &HOME,
             Page::Watch => &WATCH,
             Page::Group => &GROUP,
+            Page::Operate => &OPERATE,
         },
     )?;
     let headers = response.headers_mut();

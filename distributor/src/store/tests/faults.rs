@@ -92,7 +92,7 @@ async fn a_disk_that_cannot_be_read_fails_that_reader_and_no_other() {
     rig.post(&model, range(50_000, 100_000)).await.unwrap();
     rig.disk.set_faults(Faults { reads_fail: true, ..Faults::default() });
     let stream = rig.stream().await.unwrap();
-    let mut follower = Follower::new(&stream);
+    let mut follower = Follower::new(&stream, Who::SOMEBODY);
 
     assert!(matches!(soon(follower.read(0, 100)).await, Err(ReadError::Io(_))));
     assert!(matches!(soon(follower.read(99_999, 100)).await, Ok(Read::Bytes(_))), "from the ring");

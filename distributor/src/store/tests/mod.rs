@@ -16,7 +16,7 @@ use freshet_protocol::{ByteRange, RangeSet};
 use tokio::time::timeout;
 
 use super::{
-    Follower, OriginKey, Publisher, Read, ReadError, Store, Stream, WriteError,
+    Follower, OriginKey, Publisher, Read, ReadError, Store, Stream, Who, WriteError,
     disk::{Disk, sim::SimDisk},
 };
 use crate::config::{Config, Durability, StoreConfig};
@@ -103,7 +103,7 @@ fn model(len: usize) -> Vec<u8> {
 /// be read is given back as well.
 async fn read_back(stream: &Arc<Stream>, model: &[u8]) -> (RangeSet, Vec<ReadError>) {
     let (mut follower, mut found, mut errors) =
-        (Follower::new(stream), RangeSet::new(), Vec::new());
+        (Follower::new(stream, Who::SOMEBODY), RangeSet::new(), Vec::new());
     for run in stream.readable().iter() {
         let mut at = run.start();
         while at < run.end() {
