@@ -89,9 +89,6 @@ pub const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 /// Marks of a stream's way that one process keeps: 10 s of 1,000 consumers of a megabit, ten times over.
 pub const MARKS_MAX: usize = 4 << 20;
 
-/// Bytes between the demo's pattern and its origin: as many as a pipe holds.
-pub const DEMO_PIPE_BYTES: usize = 64 << 10;
-
 /// What the demo's distributor keeps on disk: a demo may run for days.
 pub const DEMO_RETAIN_BYTES: u64 = 1 << 30;
 

@@ -1,6 +1,6 @@
 //! Figures for people: tables for a terminal.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use freshet_consumer::StreamUrl;
 
@@ -249,8 +249,9 @@ pub fn memory(figures: &memory::Figures) -> String {
 pub fn demo_heading(url: &StreamUrl) -> String {
     let (host, port) = (url.host(), url.port());
     format!(
-        "Origin, distributor, consumer and player run in this process.\n\n\
-         \x20 in a browser   http://{host}:{port}/live/\n\
+        "Origin with a test card, distributor, consumer and player run in this process.\n\n\
+         \x20 in a browser   http://{host}:{port}/watch/demo\n\
+         \x20 who is served  http://{host}:{port}/operate\n\
          \x20 with curl      curl -N {url} | od -A d -c\n\n"
     )
 }
@@ -258,46 +259,44 @@ pub fn demo_heading(url: &StreamUrl) -> String {
 /// One second of the demo.
 #[must_use]
 pub fn demo_line(live: &demo::Live) -> String {
-    let latency = live.second.latency;
+    let demo::Shown { pictures, age, travel, .. } = live.shown;
     format!(
-        "{:>5} s  {:>8.3} Mbit/s  latency p50 {:.2} ms p99 {:.2} ms  held {:.2} MiB  consumers {}",
+        "{:>5} s  {pictures} pictures, from drawn to due {}; bytes from origin to player {}  held {:.2} MiB  \
+         consumers {}",
         live.at,
-        live.second.bytes as f64 * 8.0 / 1e6,
-        millis(latency.p50_us),
-        millis(latency.p99_us),
+        times(age),
+        times(travel),
         mib(live.held_bytes),
         live.consumers,
     )
 }
 
+fn times((p50, p99): (Duration, Duration)) -> String {
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    format!("p50 {:.2} ms p99 {:.2} ms", millis(p50), millis(p99))
+}
+
 /// How the demo went.
 #[must_use]
 pub fn demo_summary(summary: &demo::Summary) -> String {
-    let latency = summary.latency;
-    let seconds = summary.length.as_secs_f64();
+    let demo::Shown { pictures, lost, age, travel } = summary.shown;
+    let (seconds, (bytes, digest)) = (summary.length.as_secs_f64(), summary.taken);
     let relayed = match summary.distributor_agrees {
-        Some(true) => "the distributor's copy too",
-        Some(false) => "NOT so the distributor's copy",
+        Some(true) => "the distributor's copy is equal",
+        Some(false) => "the distributor's copy is DIFFERENT",
         None => "the distributor has let the oldest bytes go",
     };
     format!(
-        "{} bytes in {seconds:.1} s, {:.3} Mbit/s; {} bytes played\n\
-         latency from capture to consumer: p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms\n\
-         {} gaps, {} wrong places\n\
-         origin   {}\n\
-         consumer {}\n\
-         {}, {relayed}\n",
-        summary.taken.0,
-        summary.taken.0 as f64 * 8.0 / 1e6 / seconds,
-        summary.played_bytes,
-        millis(latency.p50_us),
-        millis(latency.p99_us),
-        millis(latency.max_us),
-        summary.tally.gaps,
-        summary.tally.wrong,
-        summary.made.1,
-        summary.taken.1,
-        if summary.made == summary.taken { "equal" } else { "DIFFERENT" },
+        "{bytes} bytes in {seconds:.1} s, {:.3} Mbit/s; the origin has posted {}\n\
+         {pictures} pictures shown, {lost} passed over: from before it had caught up, or too late\n\
+         latency from the picture drawn to the picture due: {}\n\
+         latency of its bytes from origin to player: {}\n\
+         consumer {digest}\n\
+         {relayed}\n",
+        bytes as f64 * 8.0 / 1e6 / seconds,
+        summary.made_bytes,
+        times(age),
+        times(travel),
     )
 }
 

@@ -1,21 +1,20 @@
 //! `bench demo`: the whole chain in one process, with its figures.
 //!
 //! ```text
-//!   pattern ──▶ origin ──POST──▶ distributor ──GET──▶ consumer ──▶ Meter: age, rate, SHA-256
-//!      └─ SHA-256                    │   └─────GET──▶ player without a picture
-//!                                    └── anybody: curl, a browser
+//!   test card ──▶ origin ──POST──▶ distributor ──GET──▶ consumer: SHA-256
+//!                                    │   └─────GET──▶ player: decodes, and reads off the picture how old it is
+//!                                    └── anybody: a browser, curl
 //! ```
 //!
 //! All of it are the libraries that the commands are made of, with their defaults, over real sockets.
 //! Nothing is spawned here: when the chain is done, or a part of it fails, all of it is over.
 
-mod meter;
-mod pattern;
 pub(crate) mod status;
 
 use std::{
     future,
     net::{Ipv4Addr, SocketAddr},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -23,24 +22,18 @@ use anyhow::{Context, bail};
 use clap::Args;
 use freshet_consumer::{End, Fetch, Policy, Progress, Start, StreamUrl, to_writer, verify};
 use freshet_distributor::{BindError, Config, Distributor};
-use freshet_origin::{Keep, Options as PushOptions, Push, Source, Target};
-use freshet_player::headless;
-use freshet_protocol::Sha256Digest;
+use freshet_origin::{Options as PushOptions, Push, Size, Source, Target, TestCard};
+use freshet_player::{Figures, Latency as Buffer, Stage, Watch};
+use freshet_protocol::{From, Sha256Digest};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::meter::Meter;
 use crate::{
-    chunk::Tally,
     clock::Moment,
-    limits::{DEMO_PIPE_BYTES, DEMO_RETAIN_BYTES, ROLE_ANSWER, ROLE_END},
-    load::Latency,
-    publish::Schedule,
+    limits::{DEMO_RETAIN_BYTES, ROLE_ANSWER, ROLE_END},
 };
-
-pub use self::meter::Second;
 
 /// What is shown.
 #[derive(Clone, Debug, Args)]
@@ -48,12 +41,13 @@ pub struct Options {
     /// End after so long [default: at Ctrl-C]
     #[arg(long, value_name = "SECONDS")]
     pub seconds: Option<u64>,
-    /// The stream's rate
-    #[arg(long, default_value_t = 1_000_000, value_name = "BITS_PER_SECOND", value_parser = clap::value_parser!(u64).range(1..))]
-    pub rate: u64,
-    /// The stream's chunks
-    #[arg(long, default_value_t = 4_096, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(32..=1_048_576))]
-    pub chunk: u64,
+    /// Width and height of the picture
+    #[arg(long, default_value = "1280x720", value_name = "WxH")]
+    pub size: Size,
+    /// Pictures per second
+    #[arg(long, default_value_t = 30, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=120))]
+    pub rate: u32,
     /// The port of 127.0.0.1 that the distributor listens on; where it is taken, a free one
     #[arg(long, default_value_t = 8_080, value_name = "PORT")]
     pub port: u16,
@@ -68,32 +62,41 @@ pub enum News<'a> {
     Second(&'a Live),
 }
 
-/// One second of it.
-#[derive(Clone, Copy, Debug)]
+/// How it is, a second later.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Live {
     /// Seconds since it began.
     pub at: u64,
-    /// What the consumer got.
-    pub second: Second,
+    /// What the player has shown so far.
+    pub shown: Shown,
     /// Bytes that the distributor holds, acknowledged.
     pub held_bytes: u64,
     /// Who follows the stream there.
     pub consumers: u64,
 }
 
+/// What a player has shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown {
+    /// Pictures.
+    pub pictures: u64,
+    /// Of them, those that were left out.
+    pub lost: u64,
+    /// How old they were when they were due, p50 and p99: from when they were drawn.
+    pub age: (Duration, Duration),
+    /// From the capture of their bytes at the origin to the player, p50 and p99.
+    pub travel: (Duration, Duration),
+}
+
 /// How it went.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// Bytes that were made, and the digest of them.
-    pub made: (u64, Sha256Digest),
+    /// Bytes that the origin has posted.
+    pub made_bytes: u64,
     /// Bytes that the consumer got, and the digest of them.
     pub taken: (u64, Sha256Digest),
-    /// What the test pattern showed at the consumer.
-    pub tally: Tally,
-    /// From the capture of a chunk to its last byte at the consumer.
-    pub latency: Latency,
-    /// Bytes that the player got.
-    pub played_bytes: u64,
+    /// What the player has shown.
+    pub shown: Shown,
     /// Did the distributor compute the same digest? `None`: it does not keep so much.
     pub distributor_agrees: Option<bool>,
     /// How long the stream was.
@@ -104,9 +107,12 @@ impl Summary {
     /// Did every byte come through?
     #[must_use]
     pub fn is_equal(&self) -> bool {
-        self.made == self.taken && self.distributor_agrees != Some(false) && self.tally.wrong == 0
+        self.made_bytes == self.taken.0 && self.distributor_agrees != Some(false)
     }
 }
+
+/// What the player has shown, written by it and read once a second.
+type Board = Mutex<Shown>;
 
 /// Run it until its time is over, or `stop`.
 ///
@@ -125,10 +131,10 @@ pub async fn run(
     tell(News::Open(&url));
     let shutdown = CancellationToken::new();
     let chain = async {
-        let meter = Meter::new();
+        let board = Board::default();
         let summary = tokio::select! {
-            summary = chain(options, &url, &meter, stop) => summary,
-            never = watch(address, &meter, tell) => match never {},
+            summary = chain(options, &url, &board, stop) => summary,
+            never = watch(address, &board, tell) => match never {},
         };
         shutdown.cancel();
         summary
@@ -156,33 +162,26 @@ async fn bind(options: &Options, data: &TempDir) -> anyhow::Result<Distributor> 
 async fn chain(
     options: &Options,
     url: &StreamUrl,
-    meter: &Meter,
+    board: &Board,
     stop: &CancellationToken,
 ) -> anyhow::Result<Summary> {
-    let schedule = Schedule {
-        start: Moment::now(),
-        chunk_bytes: usize::try_from(options.chunk)?,
-        bits_per_second: options.rate,
-    };
-    let (pipe, capture) = tokio::io::duplex(DEMO_PIPE_BYTES);
-    let target: Target = url.to_string().parse()?;
-    let source = Source::reader(&target, Keep::Memory, capture).await?;
-    let push = Push::new(&target, source, PushOptions::default())?;
+    let begun = Moment::now();
+    let (over, never) = (CancellationToken::new(), CancellationToken::new());
+    let push = origin(options, url, over.clone()).await?;
     let mut fetch = Fetch::new(url.clone());
     fetch.wait = ROLE_ANSWER;
-
-    let over = CancellationToken::new();
-    let never = CancellationToken::new();
-    let (mut hash, mut progress) = (Sha256::new(), Progress::hidden());
-    let mut out = meter;
+    let (mut hash, mut progress, mut nowhere) =
+        (Sha256::new(), Progress::hidden(), tokio::io::sink());
     let consume =
-        to_writer(fetch.clone(), Start::Beginning, &mut out, &mut hash, &mut progress, &never);
+        to_writer(fetch.clone(), Start::Beginning, &mut nowhere, &mut hash, &mut progress, &never);
+    let (from, policy, latency, stats) = (From::Live, Policy::Newest, Buffer::Auto, None);
+    let player = Watch { fetch: fetch.clone(), from, policy, latency, stats };
+    let note = |figures: &Figures| *lock(board) = Shown::of(figures);
     let everything = async {
         tokio::try_join!(
-            async { pattern::write(pipe, schedule, &over).await.context("pattern") },
             async { push.run(&never).await.context("origin") },
             async { consume.await.context("consumer") },
-            async { headless(fetch.clone(), Policy::All, &never, |_| ()).await.context("player") },
+            async { player.run(Stage::headless(), &never, note).await.context("player") },
         )
     };
     let end = async {
@@ -190,7 +189,7 @@ async fn chain(
         over.cancel();
         sleep(ROLE_END).await;
     };
-    let (made, _, consumed, played) = tokio::select! {
+    let (pushed, consumed, figures) = tokio::select! {
         done = everything => done?,
         () = end => bail!("the chain does not end, though its source did"),
     };
@@ -198,21 +197,51 @@ async fn chain(
     if consumed.end != End::Complete {
         bail!("the consumer's copy ended as {:?}", consumed.end);
     }
-    let distributor_agrees = if made.0 <= DEMO_RETAIN_BYTES {
+    let distributor_agrees = if pushed.total <= DEMO_RETAIN_BYTES {
         let verified = verify(&fetch, consumed.etag.as_ref(), digest);
         Some(timeout(ROLE_END, verified).await.context("no digest in time")?.is_ok())
     } else {
         None
     };
     Ok(Summary {
-        made,
+        made_bytes: pushed.total,
         taken: (consumed.assembly.held_bytes(), digest),
-        tally: meter.tally(),
-        latency: meter.latency(),
-        played_bytes: played.bytes,
+        shown: Shown::of(&figures),
         distributor_agrees,
-        length: Moment::now().since(schedule.start),
+        length: Moment::now().since(begun),
     })
+}
+
+/// The test card, drawn and posted until `over`.
+async fn origin(
+    options: &Options,
+    url: &StreamUrl,
+    over: CancellationToken,
+) -> anyhow::Result<Push> {
+    let target: Target = url.to_string().parse()?;
+    let (size, fps) = (options.size, options.rate);
+    let card = TestCard { size, fps, gop: fps, ..TestCard::default() };
+    let source = Source::test_card(&target, card, over).await?;
+    let content_type = TestCard::MEDIA_TYPE.into();
+    Ok(Push::new(&target, source, PushOptions { content_type, ..PushOptions::default() })?)
+}
+
+impl Shown {
+    fn of(figures: &Figures) -> Self {
+        let both = |of: fn(&Figures, f64) -> Option<Duration>| {
+            (of(figures, 0.5).unwrap_or_default(), of(figures, 0.99).unwrap_or_default())
+        };
+        Self {
+            pictures: figures.shown,
+            lost: figures.dropped + figures.late,
+            age: both(Figures::age),
+            travel: both(Figures::travel),
+        }
+    }
+}
+
+fn lock(board: &Board) -> std::sync::MutexGuard<'_, Shown> {
+    board.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn until(seconds: Option<u64>, stop: &CancellationToken) {
@@ -231,7 +260,7 @@ async fn until(seconds: Option<u64>, stop: &CancellationToken) {
 /// Tell every second how it goes; never returns.
 async fn watch(
     address: SocketAddr,
-    meter: &Meter,
+    board: &Board,
     mut tell: impl FnMut(News<'_>),
 ) -> std::convert::Infallible {
     let second = Duration::from_secs(1);
@@ -241,6 +270,6 @@ async fn watch(
         ticks.tick().await;
         at += 1;
         let (held_bytes, consumers) = status::ask(address).await.unwrap_or_default();
-        tell(News::Second(&Live { at, second: meter.second(), held_bytes, consumers }));
+        tell(News::Second(&Live { at, shown: *lock(board), held_bytes, consumers }));
     }
 }

@@ -1,6 +1,6 @@
 //! The demo, as a library: the whole chain in this process.
 
-use std::net::TcpStream;
+use std::{net::TcpStream, thread, time::Duration};
 
 use freshet_bench::demo::{self, News, Options};
 use tokio::{runtime::Runtime, time::timeout};
@@ -19,42 +19,50 @@ fn run(options: &Options, stop: &CancellationToken) -> (demo::Summary, u16, Vec<
     (summary, port, seconds)
 }
 
+fn options(seconds: Option<u64>) -> Options {
+    Options { seconds, size: "320x180".parse().unwrap(), rate: 30, port: 0 }
+}
+
 #[test]
-fn the_whole_chain_runs_for_its_time_and_every_byte_comes_through() {
-    let options = Options { seconds: Some(2), rate: 2_000_000, chunk: 3_000, port: 0 };
-    let (summary, port, seconds) = run(&options, &CancellationToken::new());
+fn the_whole_chain_runs_for_its_time_and_every_byte_and_picture_comes_through() {
+    let (summary, port, seconds) = run(&options(Some(4)), &CancellationToken::new());
 
     assert!(summary.is_equal(), "{summary:?}");
     assert_eq!(summary.distributor_agrees, Some(true));
-    assert!(summary.made.0 >= 490_000, "two seconds of 2 Mbit/s: {summary:?}");
-    assert_eq!(summary.made.0, summary.tally.bytes, "every chunk was seen whole");
-    assert_eq!((summary.tally.gaps, summary.tally.wrong), (0, 0));
-    assert_eq!(summary.played_bytes, summary.made.0);
-    assert!(summary.latency.p50_us > 0 && summary.latency.p50_us <= summary.latency.p99_us);
+    let shown = summary.shown;
+    assert!(shown.pictures > 60 && shown.pictures + shown.lost <= 4 * 30 + 30, "{shown:?}");
+    let is_right = |(p50, p99): (Duration, Duration)| !p50.is_zero() && p50 <= p99;
+    assert!(is_right(shown.age) && is_right(shown.travel), "{shown:?}");
+    assert!(shown.travel.0 < shown.age.0, "drawn before it is posted: {shown:?}");
 
-    let live = seconds.first().expect("a line for the first second");
-    assert!(live.held_bytes > 0 && live.second.bytes > 0, "{live:?}");
-    assert_eq!(live.consumers, 2, "the consumer and the player");
+    let live = seconds.last().expect("a line for each second");
+    assert!(live.held_bytes > 0 && live.shown.pictures > 0, "{live:?}");
+    assert!(live.consumers >= 2, "the consumer and the player");
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "nothing listens any more");
 }
 
 #[test]
 fn it_ends_when_it_is_told_to() {
     let stop = CancellationToken::new();
-    stop.cancel();
-    let options = Options { seconds: None, rate: 1_000_000, chunk: 4_096, port: 0 };
-    let (summary, ..) = run(&options, &stop);
+    let options = options(None);
+    let (summary, ..) = thread::scope(|scope| {
+        let running = scope.spawn(|| run(&options, &stop));
+        // A moment, so that there is something to end.
+        thread::park_timeout(Duration::from_secs(2));
+        stop.cancel();
+        running.join().unwrap()
+    });
 
-    assert!(summary.is_equal(), "{summary:?}");
-    assert_eq!(summary.made.0, 4_096, "one chunk, to the end of it");
+    assert!(summary.is_equal() && summary.made_bytes > 0, "{summary:?}");
 }
 
 #[test]
 fn a_copy_that_differs_is_not_equal() {
-    let stop = CancellationToken::new();
-    stop.cancel();
-    let options = Options { seconds: None, rate: 1_000_000, chunk: 4_096, port: 0 };
-    let (mut summary, ..) = run(&options, &stop);
-    summary.taken.1.0[0] ^= 1;
+    let (mut summary, ..) = run(&options(Some(1)), &CancellationToken::new());
+    assert!(summary.is_equal());
+    summary.taken.0 += 1;
+    assert!(!summary.is_equal());
+    summary.taken.0 -= 1;
+    summary.distributor_agrees = Some(false);
     assert!(!summary.is_equal());
 }

@@ -13,7 +13,10 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::screen::{Frame, Seen};
-use crate::limits::{AGE_MICROS_MAX, STALL};
+use crate::{
+    limits::{AGE_MICROS_MAX, STALL},
+    picture::Arrival,
+};
 
 /// The figures so far.
 #[derive(Clone, Debug)]
@@ -34,21 +37,40 @@ pub struct Figures {
     pub wait_ms: f64,
     /// `None` only where a histogram of this range cannot be made.
     ages: Option<Histogram<u64>>,
+    travels: Option<Histogram<u64>>,
 }
 
 impl Figures {
     fn new() -> Self {
-        let ages = Histogram::new_with_bounds(1, AGE_MICROS_MAX, 3).ok();
+        let histogram = || Histogram::new_with_bounds(1, AGE_MICROS_MAX, 3).ok();
+        let (ages, travels) = (histogram(), histogram());
         let (bytes, shown, dropped, late, gaps, stalls, wait_ms) = (0, 0, 0, 0, 0, 0, 0.0);
-        Self { bytes, shown, dropped, late, gaps, stalls, wait_ms, ages }
+        Self { bytes, shown, dropped, late, gaps, stalls, wait_ms, ages, travels }
     }
 
     /// The age below which the given part (0 to 1) of the pictures were when they were shown; `None` where nobody
     /// says when they were captured.
     #[must_use]
     pub fn age(&self, part: f64) -> Option<Duration> {
-        let ages = self.ages.as_ref().filter(|ages| !ages.is_empty())?;
-        Some(Duration::from_micros(ages.value_at_quantile(part)))
+        quantile(self.ages.as_ref(), part)
+    }
+
+    /// The time within which the given part (0 to 1) of the pictures came from the origin's capture of their bytes to
+    /// here; `None` where it does not say when that was.
+    #[must_use]
+    pub fn travel(&self, part: f64) -> Option<Duration> {
+        quantile(self.travels.as_ref(), part)
+    }
+}
+
+fn quantile(of: Option<&Histogram<u64>>, part: f64) -> Option<Duration> {
+    let of = of.filter(|of| !of.is_empty())?;
+    Some(Duration::from_micros(of.value_at_quantile(part)))
+}
+
+fn note(into: Option<&mut Histogram<u64>>, time: Option<Duration>) {
+    if let (Some(into), Some(time)) = (into, time) {
+        into.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1));
     }
 }
 
@@ -116,10 +138,9 @@ impl Stats {
         let card = picture.card();
         let captured = card.map(|card| card.captured(seen.at)).or(picture.arrival.captured);
         let age = captured.map(|captured| seen.at.since(captured));
-        if let (Some(age), Some(ages)) = (age, &mut self.figures.ages) {
-            let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-            ages.saturating_record(micros.max(1));
-        }
+        let Arrival { captured: posted, received } = picture.arrival;
+        note(self.figures.ages.as_mut(), age);
+        note(self.figures.travels.as_mut(), posted.map(|posted| received.since(posted)));
         self.figures.shown += 1;
         self.stall(picture.time_ns, seen.at)?;
         self.line(&Line {
