@@ -162,7 +162,14 @@ fn player(url: StreamUrl) -> anyhow::Result<()> {
     let (window, stage) = PlayerWindow::new(&url.to_string())?;
     let runtime = Runtime::new()?;
     let (fetch, latency) = (Fetch::new(url), Latency::Auto);
-    let watch = Watch { fetch, from: From::Live, policy: Policy::Newest, latency, stats: None };
+    let watch = Watch {
+        fetch,
+        from: From::Live,
+        policy: Policy::Newest,
+        latency,
+        stats: None,
+        sound: false,
+    };
     let never = CancellationToken::new();
     let (closed, shown) = window.run(|| runtime.block_on(watch.run(stage, &never, |_| ())));
     shown?;

@@ -9,11 +9,12 @@ use freshet_player::{DoorPlay, GroupPlay, Latency, Play, Via, Watch, limits};
 use freshet_protocol::From;
 
 const AFTER: &str = "\
-Decoded here is H.264 in fragmented MP4 and MPEG-TS. Where there is no display it is decoded all the same, and the
-figures are printed once a second.
+Decoded here are H.264, AAC-LC, MP3 and, in MP4, Opus, in fragmented MP4 and MPEG-TS. Where there is no display
+it is decoded all the same, and the figures are printed once a second. Sound needs a PulseAudio or
+PipeWire server.
 
-Keys: space pauses and goes on, left and right go 10 s back and forward, l goes to the live edge, f is full
-screen, i shows the figures, q quits.
+Keys: space pauses and goes on, left and right go 10 s back and forward, l goes to the live edge, m is
+silent, f is full screen, i shows the figures, q quits.
 
 Programs: mpv, vlc and ffplay are started with the flags that make them show a live byte soonest,
 or without them where the stream is shown from its start or an offset.
@@ -146,7 +147,8 @@ impl Args {
         let Some(via) = self.via else {
             let Self { from, policy, latency, stats, .. } = self;
             let on = if self.headless { On::Nothing } else { On::Window };
-            return Ok(Task::Watch(Watch { fetch, from, policy, latency, stats }, on));
+            let sound = !self.headless;
+            return Ok(Task::Watch(Watch { fetch, from, policy, latency, stats, sound }, on));
         };
         ensure_room(self.buffer_bytes)?;
         let (from, buffer_bytes) = (start(self.from), self.buffer_bytes);

@@ -16,6 +16,7 @@ mod headless;
 mod media;
 mod picture;
 mod play;
+mod sound;
 mod via;
 mod watch;
 
@@ -25,6 +26,7 @@ pub use headless::{Tally, headless};
 pub use media::{Decoded, Media, MediaError};
 pub use picture::{Arrival, Picture, PictureError};
 pub use play::{DoorPlay, GroupPlay, Play, PlayEnd, PlayError, Played};
+pub use sound::Sound;
 pub use via::{Pace, StartError, Via, ViaError};
 pub use watch::{
     Back, Command, Figures, Frame, Latency, LatencyError, Screen, Seen, Stage, Watch, WatchError,

@@ -71,4 +71,25 @@ pub const NEWEST_MAX: usize = 1 << 10;
 /// A picture that stands so much longer than it was meant to is seen to stand still.
 pub const STALL: Duration = Duration::from_millis(250);
 
+/// What a sound server is asked to keep of our sound: less breaks off where the machine is busy.
+pub const SOUND_BUFFER: Duration = Duration::from_millis(40);
+
+/// A server asks for so much sound at once: the last of it has to be here when the first is asked for.
+pub const SOUND_ASKED: Duration = Duration::from_millis(20);
+
+/// Sound that waits until it is due: what comes beyond that is out of its time.
+pub const SOUND_QUEUE: Duration = Duration::from_secs(4);
+
+/// Sound and picture may be so much apart: who is farther off waits, or leaves something out.
+pub const SOUND_APART_MAX: Duration = Duration::from_millis(40);
+
+/// Sound that is so near to its time is played as it is.
+pub const SOUND_NEAR: Duration = Duration::from_millis(5);
+
+/// Speed may be changed by so much: nobody hears a difference of pitch of a twelfth of a semitone.
+pub const SOUND_SPEED_MAX: f64 = 0.005;
+
+/// How often a sound server is asked how far behind it is.
+pub const SOUND_LOOK: Duration = Duration::from_millis(500);
+
 const _: () = assert!(BUFFER_BYTES_MIN <= BUFFER_BYTES);

@@ -5,8 +5,9 @@
 //! ```
 
 use crate::{
-    demux::{Demux, DemuxError, Event},
+    demux::{Demux, DemuxError, Event, Sample, Track},
     picture::{Arrival, Picture, PictureError, Video},
+    sound::{Audio, Sound},
 };
 
 /// What came out of some bytes.
@@ -14,6 +15,8 @@ use crate::{
 pub struct Decoded {
     /// Pictures, in the order in which they are shown.
     pub pictures: Vec<Picture>,
+    /// Sound, if it is wanted.
+    pub sounds: Vec<Sound>,
     /// Coded frames that were left out, because they are damaged or lack others that they are made from.
     pub dropped: u64,
 }
@@ -35,6 +38,8 @@ pub enum MediaError {
 pub struct Media {
     demux: Demux,
     video: Option<Video>,
+    audio: Option<Audio>,
+    with_sound: bool,
 }
 
 impl Media {
@@ -42,6 +47,12 @@ impl Media {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, with its sound.
+    #[must_use]
+    pub fn with_sound() -> Self {
+        Self { with_sound: true, ..Self::default() }
     }
 
     /// Take the next bytes of the stream.
@@ -54,15 +65,38 @@ impl Media {
         let mut decoded = Decoded::default();
         while let Some(event) = self.demux.next()? {
             match event {
-                Event::Tracks(tracks) => self.video = Some(Video::of(&tracks)?),
-                Event::Sample(sample) => {
-                    let Some(video) = &mut self.video else { return Err(PictureError::NoVideo)? };
-                    let is_there = video.decode(&sample, arrival, &mut decoded.pictures)?;
-                    decoded.dropped += u64::from(!is_there);
-                }
+                Event::Tracks(tracks) => self.begin(&tracks)?,
+                Event::Sample(sample) => self.decode(&sample, arrival, &mut decoded)?,
             }
         }
         Ok(decoded)
+    }
+
+    /// What can be shown or heard of these; who hears nothing needs a picture.
+    fn begin(&mut self, tracks: &[Track]) -> Result<(), PictureError> {
+        self.audio = Audio::of(tracks).filter(|_| self.with_sound);
+        self.video = match Video::of(tracks) {
+            Ok(video) => Some(video),
+            Err(PictureError::NoVideo) if self.audio.is_some() => None,
+            Err(error) => return Err(error),
+        };
+        Ok(())
+    }
+
+    fn decode(
+        &mut self,
+        sample: &Sample,
+        arrival: Arrival,
+        decoded: &mut Decoded,
+    ) -> Result<(), PictureError> {
+        if let Some(audio) = &mut self.audio {
+            audio.decode(sample, arrival, &mut decoded.sounds);
+        }
+        if let Some(video) = &mut self.video {
+            let is_there = video.decode(sample, arrival, &mut decoded.pictures)?;
+            decoded.dropped += u64::from(!is_there);
+        }
+        Ok(())
     }
 
     /// Bytes are missing between those before and those that come next: it goes on with the next picture that

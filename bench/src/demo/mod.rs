@@ -175,7 +175,7 @@ async fn chain(
     let consume =
         to_writer(fetch.clone(), Start::Beginning, &mut nowhere, &mut hash, &mut progress, &never);
     let (from, policy, latency, stats) = (From::Live, Policy::Newest, Buffer::Auto, None);
-    let player = Watch { fetch: fetch.clone(), from, policy, latency, stats };
+    let player = Watch { fetch: fetch.clone(), from, policy, latency, stats, sound: false };
     let note = |figures: &Figures| *lock(board) = Shown::of(figures);
     let everything = async {
         tokio::try_join!(

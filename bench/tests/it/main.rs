@@ -28,6 +28,7 @@ mod player;
 mod players;
 mod proxies;
 mod slow;
+mod sound;
 mod stalled;
 mod stop;
 mod testcard;

@@ -29,8 +29,23 @@ pub(crate) struct Track {
 pub(crate) enum Coding {
     /// H.264.
     H264(Avc),
+    /// Sound.
+    Sound(SoundCoding),
     /// What is not decoded; its name is for people.
     Other(String),
+}
+
+/// Sound that is decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SoundCoding {
+    /// AAC, and its `AudioSpecificConfig` (ISO/IEC 14496-3, 1.6.2.1).
+    Aac { config: Vec<u8> },
+    /// AAC, each frame behind a header that says what it is.
+    Adts,
+    /// MPEG audio layer III.
+    Mp3,
+    /// Opus.
+    Opus { channels: u8 },
 }
 
 /// How units of H.264 are told apart, and what they need.

@@ -10,9 +10,9 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
-use mp4_atom::{Avcc, Codec, Decode, Moof, Moov, Tfhd, Traf, Trak, Trex};
+use mp4_atom::{Avcc, Codec, Decode, Moof, Moov, Tfhd, Traf, Trak, Trex, esds::DecoderConfig};
 
-use super::{Avc, Coding, Event, Sample, Track};
+use super::{Avc, Coding, Event, Sample, SoundCoding, Track};
 use crate::{
     limits::{BOX_BYTES_MAX, SAMPLE_BYTES_MAX, SAMPLES_MAX},
     picture::start_code,
@@ -305,11 +305,27 @@ fn track(trak: &Trak) -> Track {
     let codecs = &trak.mdia.minf.stbl.stsd.codecs;
     let coding = match codecs.first() {
         Some(Codec::Avc1(avc)) => Coding::H264(avc_of(&avc.avcc)),
+        Some(Codec::Opus(opus)) => {
+            Coding::Sound(SoundCoding::Opus { channels: opus.dops.output_channel_count })
+        }
+        Some(Codec::Mp4a(mp4a)) => sound(&mp4a.esds.es_desc.dec_config),
         Some(codec) => Coding::Other(name(codec)),
         None => Coding::Other("unknown".into()),
     };
     let is_video = trak.mdia.hdlr.handler == mp4_atom::FourCC::new(b"vide");
     Track { id: trak.tkhd.track_id, is_video, coding }
+}
+
+/// `objectTypeIndication` of AAC, and of MPEG audio (ISO/IEC 14496-1, table 5).
+const AAC: u8 = 0x40;
+const MPEG_AUDIO: [u8; 2] = [0x69, 0x6b];
+
+fn sound(config: &DecoderConfig) -> Coding {
+    match (config.object_type_indication, &config.dec_specific) {
+        (AAC, Some(specific)) => Coding::Sound(SoundCoding::Aac { config: specific.raw.clone() }),
+        (kind, _) if MPEG_AUDIO.contains(&kind) => Coding::Sound(SoundCoding::Mp3),
+        (kind, _) => Coding::Other(format!("object type 0x{kind:02x}")),
+    }
 }
 
 fn avc_of(avcc: &Avcc) -> Avc {

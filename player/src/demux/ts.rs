@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::{Buf, Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm, checksum};
 
-use super::{Avc, Coding, Event, Track, pes::Pes};
+use super::{Avc, Coding, Event, SoundCoding, Track, pes::Pes};
 use crate::limits::{SAMPLE_BYTES_MAX, SECTION_BYTES_MAX};
 
 const PACKET: usize = 188;
@@ -169,6 +169,8 @@ fn tracks(pmt: &[u8]) -> Option<Vec<Track>> {
 fn track(kind: u8, pid: u16) -> Track {
     let coding = match kind {
         H264 => Coding::H264(Avc::default()),
+        0x0f => Coding::Sound(SoundCoding::Adts),
+        0x03 | 0x04 => Coding::Sound(SoundCoding::Mp3),
         0x01 | 0x02 => Coding::Other("MPEG-2 video".into()),
         0x24 => Coding::Other("HEVC".into()),
         kind => Coding::Other(format!("stream type 0x{kind:02x}")),

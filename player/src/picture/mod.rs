@@ -72,14 +72,14 @@ impl Video {
         let videos = || tracks.iter().filter(|track| track.is_video);
         let known = videos().find_map(|track| match &track.coding {
             Coding::H264(avc) => Some((track.id, avc.clone())),
-            Coding::Other(_) => None,
+            Coding::Sound(_) | Coding::Other(_) => None,
         });
         if let Some((track, avc)) = known {
             return Ok(Self { track, decoder: H264::new(avc), order: Order::default() });
         }
         let other = videos().find_map(|track| match &track.coding {
             Coding::Other(name) => Some(name.clone()),
-            Coding::H264(_) => None,
+            Coding::H264(_) | Coding::Sound(_) => None,
         });
         Err(other.map_or(PictureError::NoVideo, PictureError::Codec))
     }

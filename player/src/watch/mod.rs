@@ -12,6 +12,7 @@ mod overlay;
 mod paint;
 mod screen;
 mod show;
+mod speaker;
 mod stats;
 mod window;
 
@@ -30,7 +31,7 @@ use self::{
     clock::Playout,
     feed::{Came, Coming, Feed, Input},
     screen::now,
-    show::{Output, Over, Show},
+    show::{Output, Over, Show, Voice},
     stats::Stats,
 };
 use crate::{
@@ -58,6 +59,8 @@ pub struct Watch {
     pub latency: Latency,
     /// Where a line of JSON for each picture goes.
     pub stats: Option<PathBuf>,
+    /// Is it to be heard?
+    pub sound: bool,
 }
 
 /// Why a stream is not shown, or not on.
@@ -90,8 +93,9 @@ impl Watch {
         let stats = Stats::new(self.stats.as_deref())?;
         let mut due = interval(REPORT);
         due.reset();
+        let voice = if self.sound { Voice::Wanted } else { Voice::Off };
         let mut session =
-            Session { watch: self, stage, stats, report, due, next: 0, captured: None };
+            Session { watch: self, stage, stats, report, due, voice, next: 0, captured: None };
         let ended = shutdown.run_until_cancelled(session.run()).await;
         session.stats.flush()?;
         ended.transpose()?;
@@ -105,6 +109,7 @@ struct Session<R> {
     stats: Stats,
     report: R,
     due: Interval,
+    voice: Voice,
     /// The number of the next picture.
     next: u64,
     /// When the last picture that was shown was captured.
@@ -125,12 +130,14 @@ impl<R: FnMut(&Figures)> Session<R> {
             };
             from = self.place(wanted);
             self.stats.moved();
+            self.voice.clear();
         }
     }
 
     /// Until something is wanted.
     async fn pause(&mut self) -> Option<Command> {
         self.stage.screen.tell("paused");
+        self.voice.clear();
         self.stage.commands.recv().await
     }
 
@@ -141,7 +148,7 @@ impl<R: FnMut(&Figures)> Session<R> {
             Command::Back => behind + STEP,
             Command::Forward => behind.saturating_sub(STEP),
             Command::Pause => behind,
-            Command::Live | Command::Quit => Duration::ZERO,
+            Command::Live | Command::Mute | Command::Quit => Duration::ZERO,
         };
         if behind < STEP / 2 { From::Live } else { From::Ago(behind) }
     }
@@ -159,12 +166,14 @@ impl<R: FnMut(&Figures)> Session<R> {
                 let _ = failed.send(Output::Cut(error)).await;
             }
         });
-        parts.spawn_blocking(move || decode(came, &decoded));
+        let media = if self.watch.sound { Media::with_sound() } else { Media::new() };
+        parts.spawn_blocking(move || decode(media, came, &decoded));
         let mut show = Show {
             stage: &mut self.stage,
             stats: &mut self.stats,
             report: &mut self.report,
             due: &mut self.due,
+            voice: &mut self.voice,
             playout,
             next: &mut self.next,
             captured: &mut self.captured,
@@ -177,8 +186,7 @@ impl<R: FnMut(&Figures)> Session<R> {
 }
 
 /// Decode what comes, until nothing does or nobody wants it.
-fn decode(mut came: Came, out: &mpsc::Sender<Output>) {
-    let mut media = Media::new();
+fn decode(mut media: Media, mut came: Came, out: &mpsc::Sender<Output>) {
     while let Some((input, room)) = came.blocking_recv() {
         let mut output = step(&mut media, input);
         drop(room);
@@ -199,7 +207,7 @@ fn decode(mut came: Came, out: &mpsc::Sender<Output>) {
             return;
         }
     }
-    let decoded = Decoded { pictures: media.finish(), dropped: 0 };
+    let decoded = Decoded { pictures: media.finish(), ..Decoded::default() };
     // Whoever does not want them any more is gone.
     let _ = out.blocking_send(Output::Decoded { decoded, bytes: 0, at: now() });
 }

@@ -38,6 +38,8 @@ pub enum Command {
     Forward,
     /// To the live edge.
     Live,
+    /// Be silent, or be heard again.
+    Mute,
     /// No more.
     Quit,
 }

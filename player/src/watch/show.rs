@@ -6,18 +6,21 @@ use freshet_consumer::FetchError;
 use freshet_protocol::Stamp;
 use tokio::{
     sync::mpsc,
-    time::{Interval, sleep},
+    time::{Interval, interval, sleep},
 };
+use tracing::warn;
 
 use super::{
     WatchError,
     clock::Playout,
     screen::{Command, Frame, Seen, Stage, now},
+    speaker::Speaker,
     stats::{Figures, Stats},
 };
 use crate::{
-    limits::{PICTURES_MAX, SEEN_MAX},
+    limits::{PICTURES_MAX, SEEN_MAX, SOUND_APART_MAX, SOUND_ASKED, SOUND_LOOK},
     media::{Decoded, MediaError},
+    sound::Sound,
 };
 
 /// What the decoder has done.
@@ -38,7 +41,8 @@ impl Output {
                 Self::Decoded { decoded: after, bytes: more, .. },
             ) => {
                 decoded.pictures.append(&mut after.pictures);
-                after.pictures = decoded.pictures;
+                decoded.sounds.append(&mut after.sounds);
+                (after.pictures, after.sounds) = (decoded.pictures, decoded.sounds);
                 after.dropped += decoded.dropped;
                 *more += bytes;
                 None
@@ -61,6 +65,7 @@ pub(super) struct Show<'a, R> {
     pub(super) stats: &'a mut Stats,
     pub(super) report: &'a mut R,
     pub(super) due: &'a mut Interval,
+    pub(super) voice: &'a mut Voice,
     pub(super) playout: Playout,
     pub(super) next: &'a mut u64,
     /// When the last picture that was shown was captured.
@@ -70,6 +75,49 @@ pub(super) struct Show<'a, R> {
     pub(super) handed: VecDeque<Arc<Frame>>,
 }
 
+/// Whether it is heard.
+pub(super) enum Voice {
+    Off,
+    /// As soon as there is sound.
+    Wanted,
+    On(Speaker),
+}
+
+impl Voice {
+    /// Somebody who can play this, if that can be had.
+    async fn for_sound(&mut self, sound: &Sound) -> Option<&Speaker> {
+        if let Self::On(speaker) = self
+            && !speaker.fits(sound)
+        {
+            *self = Self::Wanted;
+        }
+        if let Self::Wanted = self {
+            *self = match Speaker::open(sound.rate, sound.channels).await {
+                Ok(speaker) => Self::On(speaker),
+                Err(error) => {
+                    warn!("no sound: {error}");
+                    Self::Off
+                }
+            };
+        }
+        self.speaker()
+    }
+
+    const fn speaker(&self) -> Option<&Speaker> {
+        match self {
+            Self::On(speaker) => Some(speaker),
+            Self::Off | Self::Wanted => None,
+        }
+    }
+
+    /// What waits to be heard is not wanted any more.
+    pub(super) fn clear(&self) {
+        if let Some(speaker) = self.speaker() {
+            speaker.clear();
+        }
+    }
+}
+
 impl<R: FnMut(&Figures)> Show<'_, R> {
     /// Show what is decoded, until there is no more or something else is wanted.
     pub(super) async fn run(
@@ -77,6 +125,7 @@ impl<R: FnMut(&Figures)> Show<'_, R> {
         mut decoder: mpsc::Receiver<Output>,
     ) -> Result<Over, WatchError> {
         let mut has_ended = false;
+        let mut looks = interval(SOUND_LOOK);
         loop {
             self.show_due()?;
             if has_ended && self.queue.is_empty() {
@@ -85,23 +134,33 @@ impl<R: FnMut(&Figures)> Show<'_, R> {
             let wait = self.queue.front().map(|(due, _)| due.saturating_sub(now().nanos()));
             tokio::select! {
                 biased;
-                Some(command) = self.stage.commands.recv() => return Ok(Over::Wanted(command)),
+                Some(command) = self.stage.commands.recv() => match (command, self.voice.speaker()) {
+                    (Command::Mute, Some(speaker)) => speaker.toggle_mute(),
+                    (Command::Mute, None) => {}
+                    (command, _) => return Ok(Over::Wanted(command)),
+                },
                 Some(seen) = self.stage.seen.recv() => self.seen(seen)?,
                 () = sleep(Duration::from_nanos(wait.unwrap_or_default())), if wait.is_some() => {}
                 output = decoder.recv(), if !has_ended && self.queue.len() < PICTURES_MAX => match output {
-                    Some(output) => self.take(output)?,
+                    Some(output) => self.take(output).await?,
                     None => has_ended = true,
                 },
                 _ = self.due.tick() => self.tell()?,
+                _ = looks.tick() => if let Some(speaker) = self.voice.speaker() {
+                    speaker.look().await;
+                },
             }
         }
     }
 
-    fn take(&mut self, output: Output) -> Result<(), WatchError> {
+    async fn take(&mut self, output: Output) -> Result<(), WatchError> {
         match output {
             Output::Decoded { decoded, bytes, at } => {
                 self.stats.figures.bytes += bytes;
                 self.stats.dropped(decoded.dropped)?;
+                for sound in &decoded.sounds {
+                    self.sound(sound).await;
+                }
                 for picture in decoded.pictures {
                     let arrived = match self.playout {
                         Playout::Live(_) => picture.arrival.received,
@@ -121,6 +180,19 @@ impl<R: FnMut(&Figures)> Show<'_, R> {
             Output::Cut(error) => return Err(error.into()),
         }
         Ok(())
+    }
+
+    /// What is heard is late by the time that the server takes; some of that nobody notices.
+    async fn sound(&mut self, sound: &Sound) {
+        let Some(speaker) = self.voice.for_sound(sound).await else { return };
+        let asked = speaker.latency() + SOUND_ASKED.as_nanos() as u64;
+        let late = asked.saturating_sub(SOUND_APART_MAX.as_nanos() as u64);
+        let arrived = match self.playout {
+            Playout::Live(_) => sound.arrival.received,
+            Playout::Recorded(_) => now(),
+        };
+        let due = self.playout.due(sound.time_ns, arrived.nanos() + late);
+        speaker.play(sound, due);
     }
 
     /// Show the last of those that are due; there is no time for those before it.

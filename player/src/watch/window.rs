@@ -195,6 +195,7 @@ impl Open {
             Key::Character(letter) => match letter.as_str() {
                 "q" => Command::Quit,
                 "l" => Command::Live,
+                "m" => Command::Mute,
                 "i" => return self.toggle_told(),
                 "f" => return self.toggle_fullscreen(),
                 _ => return,

@@ -9,3 +9,4 @@
 mod fake;
 mod pictures;
 mod play;
+mod sounds;

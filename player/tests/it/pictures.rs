@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 type Hash = [u8; 32];
 
-const ARRIVAL: Arrival = Arrival { captured: None, received: Stamp::from_nanos(0) };
+pub(crate) const ARRIVAL: Arrival = Arrival { captured: None, received: Stamp::from_nanos(0) };
 
 /// What the test films are made of: name, size, and what the encoder is told.
 const FILMS: [(&str, &str, &str); 9] = [
@@ -43,7 +43,7 @@ const CONTAINERS: [&str; 3] = [
     "-f mpegts",
 ];
 
-fn ffmpeg(arguments: &str, input: &[u8]) -> Vec<u8> {
+pub(crate) fn ffmpeg(arguments: &str, input: &[u8]) -> Vec<u8> {
     let mut child = Command::new("ffmpeg")
         .args(["-hide_banner", "-loglevel", "error"])
         .args(arguments.split_whitespace())
