@@ -9,8 +9,9 @@ use freshet_player::{DoorPlay, GroupPlay, Latency, Play, Via, Watch, limits};
 use freshet_protocol::From;
 
 const AFTER: &str = "\
-Decoded here are H.264, AAC-LC, MP3 and, in MP4, Opus, in fragmented MP4 and MPEG-TS. Where there is no display
-it is decoded all the same, and the figures are printed once a second. Sound needs a PulseAudio or
+Decoded here are H.264, AAC-LC, MP3, Opus, Vorbis, FLAC and PCM, in fragmented MP4, MPEG-TS, Matroska, WebM, Ogg,
+FLAC, WAV, MP3 and ADTS. Where there is no display they are decoded all the same, and the figures are printed
+once a second. Sound needs a PulseAudio or
 PipeWire server.
 
 Keys: space pauses and goes on, left and right go 10 s back and forward, l goes to the live edge, m is

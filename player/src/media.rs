@@ -40,6 +40,8 @@ pub struct Media {
     video: Option<Video>,
     audio: Option<Audio>,
     with_sound: bool,
+    /// Of what came last.
+    arrival: Option<Arrival>,
 }
 
 impl Media {
@@ -62,6 +64,12 @@ impl Media {
     /// Nothing of it will be shown.
     pub fn push(&mut self, bytes: &[u8], arrival: Arrival) -> Result<Decoded, MediaError> {
         self.demux.push(bytes)?;
+        self.arrival = Some(arrival);
+        self.take(arrival)
+    }
+
+    /// What has come whole by now.
+    fn take(&mut self, arrival: Arrival) -> Result<Decoded, MediaError> {
         let mut decoded = Decoded::default();
         while let Some(event) = self.demux.next()? {
             match event {
@@ -105,8 +113,12 @@ impl Media {
         self.demux.lose();
     }
 
-    /// The stream has ended: what was kept back for its order.
-    pub fn finish(&mut self) -> Vec<Picture> {
-        self.video.as_mut().map(Video::finish).unwrap_or_default()
+    /// The stream has ended: what was kept back for its order, or for want of more.
+    pub fn finish(&mut self) -> Decoded {
+        self.demux.end();
+        let rest = self.arrival.and_then(|arrival| self.take(arrival).ok());
+        let mut decoded = rest.unwrap_or_default();
+        decoded.pictures.extend(self.video.as_mut().map(Video::finish).unwrap_or_default());
+        decoded
     }
 }

@@ -1,7 +1,7 @@
 //! A stream taken apart: which tracks there are, and their coded frames, each as soon as its last byte is there.
 //!
 //! ```text
-//!   bytes in order ──▶ sniff ──▶ Mp4, Ts ──▶ Tracks, Sample, Sample, ...
+//!   bytes in order ──▶ sniff ──▶ Mp4, Ts, Pull ──▶ Tracks, Sample, Sample, ...
 //! ```
 //!
 //! Nothing here waits, or knows the time of day. What is damaged or missing is passed over: it goes on with
@@ -9,12 +9,16 @@
 
 mod mp4;
 mod pes;
+mod pull;
 mod ts;
 
+use std::io;
+
 use bytes::Bytes;
+use symphonia::core::codecs::audio::AudioCodecParameters;
 
 pub use self::mp4::Mp4Error;
-use self::{mp4::Mp4, ts::Ts};
+use self::{mp4::Mp4, pull::Pull, ts::Ts};
 
 /// What is known of a track.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +50,21 @@ pub(crate) enum SoundCoding {
     Mp3,
     /// Opus.
     Opus { channels: u8 },
+    /// Anything else that a library knows.
+    Known(KnownSound),
 }
+
+/// What a library needs to know of sound.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownSound(pub(crate) AudioCodecParameters);
+
+impl PartialEq for KnownSound {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.codec == other.0.codec && self.0.extra_data == other.0.extra_data
+    }
+}
+
+impl Eq for KnownSound {}
 
 /// How units of H.264 are told apart, and what they need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,8 +101,13 @@ pub(crate) enum Event {
 #[non_exhaustive]
 pub enum DemuxError {
     /// The container.
-    #[error("its container is none of those that are read: fragmented MP4, MPEG-TS")]
+    #[error(
+        "its container is none of those that are read: fragmented MP4, MPEG-TS, Matroska, WebM, Ogg, FLAC, WAV, MP3, ADTS"
+    )]
     Container,
+    /// There is no thread to take it apart in.
+    #[error("there is no thread to take it apart in")]
+    Thread(#[from] io::Error),
     /// It is broken from the beginning.
     #[error(transparent)]
     Mp4(#[from] Mp4Error),
@@ -103,6 +126,7 @@ enum Container {
     New(Vec<u8>),
     Mp4(Mp4),
     Ts(Ts),
+    Pull(Pull),
 }
 
 impl Default for Container {
@@ -117,6 +141,7 @@ impl Demux {
         match &mut self.0 {
             Container::Mp4(mp4) => mp4.push(bytes),
             Container::Ts(ts) => ts.push(bytes),
+            Container::Pull(pull) => pull.push(bytes),
             Container::New(first) => {
                 first.extend_from_slice(bytes);
                 if first.len() >= SNIFF_BYTES {
@@ -139,6 +164,11 @@ impl Demux {
                 ts.push(first);
                 Ok(Container::Ts(ts))
             }
+            _ if pull::begins(first) => {
+                let mut pull = Pull::new()?;
+                pull.push(first);
+                Ok(Container::Pull(pull))
+            }
             _ => Err(DemuxError::Container),
         }
     }
@@ -149,6 +179,14 @@ impl Demux {
             Container::New(_) => Ok(None),
             Container::Mp4(mp4) => Ok(mp4.next()?),
             Container::Ts(ts) => Ok(ts.next()),
+            Container::Pull(pull) => pull.next(),
+        }
+    }
+
+    /// Nothing more comes: what was kept back for want of more is still told by [`next`](Self::next).
+    pub(crate) fn end(&mut self) {
+        if let Container::Pull(pull) = &mut self.0 {
+            pull.end();
         }
     }
 
@@ -158,6 +196,8 @@ impl Demux {
             Container::New(first) => first.clear(),
             Container::Mp4(mp4) => mp4.lose(),
             Container::Ts(ts) => ts.lose(),
+            // It finds the next frame or cluster by itself.
+            Container::Pull(_) => {}
         }
     }
 }

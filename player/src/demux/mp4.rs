@@ -328,7 +328,7 @@ fn sound(config: &DecoderConfig) -> Coding {
     }
 }
 
-fn avc_of(avcc: &Avcc) -> Avc {
+pub(super) fn avc_of(avcc: &Avcc) -> Avc {
     let mut parameters = Vec::new();
     let sets = avcc.sequence_parameter_sets.iter().chain(&avcc.picture_parameter_sets);
     sets.for_each(|set| start_code::add(set, &mut parameters));

@@ -14,7 +14,7 @@ use symphonia::{
 };
 
 use super::frames;
-use crate::demux::SoundCoding;
+use crate::demux::{KnownSound, SoundCoding};
 
 /// What Opus is decoded to, whatever went into it (RFC 7845, section 5.1).
 const OPUS_RATE: u32 = 48_000;
@@ -26,6 +26,8 @@ pub(super) enum Codec {
     Adts(Option<([u8; 2], Box<dyn AudioDecoder>)>),
     Mp3(Box<dyn AudioDecoder>),
     Opus(Box<Opus>),
+    /// Frames as they are, of whatever it is.
+    Known(Box<dyn AudioDecoder>),
 }
 
 fn decoder(codec: AudioCodecId, config: Option<&[u8]>) -> Option<Box<dyn AudioDecoder>> {
@@ -45,6 +47,10 @@ impl Codec {
             SoundCoding::Aac { config } => Self::Aac(decoder(CODEC_ID_AAC, Some(config))?),
             SoundCoding::Adts => Self::Adts(None),
             SoundCoding::Mp3 => Self::Mp3(decoder(CODEC_ID_MP3, None)?),
+            SoundCoding::Known(KnownSound(parameters)) => {
+                let options = AudioDecoderOptions::default();
+                Self::Known(get_codecs().make_audio_decoder(parameters, &options).ok()?)
+            }
             SoundCoding::Opus { channels } => {
                 let channels =
                     if *channels == 1 { OpusChannels::Mono } else { OpusChannels::Stereo };
@@ -56,7 +62,10 @@ impl Codec {
     /// What comes next does not follow on what came.
     pub(super) fn reset(&mut self) {
         match self {
-            Self::Aac(decoder) | Self::Mp3(decoder) | Self::Adts(Some((_, decoder))) => {
+            Self::Aac(decoder)
+            | Self::Mp3(decoder)
+            | Self::Known(decoder)
+            | Self::Adts(Some((_, decoder))) => {
                 decoder.reset();
             }
             Self::Adts(None) | Self::Opus(_) => {}
@@ -66,7 +75,7 @@ impl Codec {
     /// Decode the frames of a sample: rate, channels, and samples of all channels in turn.
     pub(super) fn decode(&mut self, bytes: &[u8], mut out: impl FnMut(u32, usize, Vec<f32>)) {
         match self {
-            Self::Aac(decoder) => one(decoder.as_mut(), bytes, &mut out),
+            Self::Aac(decoder) | Self::Known(decoder) => one(decoder.as_mut(), bytes, &mut out),
             Self::Mp3(decoder) => {
                 let mut rest = bytes;
                 while let Some((frame, behind)) = frames::mp3(rest) {
@@ -116,6 +125,7 @@ impl std::fmt::Debug for Codec {
             Self::Adts(_) => "Adts",
             Self::Mp3(_) => "Mp3",
             Self::Opus(_) => "Opus",
+            Self::Known(_) => "Known",
         })
     }
 }

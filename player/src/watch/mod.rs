@@ -36,7 +36,7 @@ use self::{
 };
 use crate::{
     limits::{DECODED_MAX, PICTURES_MAX, REPORT, STEP},
-    media::{Decoded, Media, MediaError},
+    media::{Media, MediaError},
 };
 
 pub use self::{
@@ -207,9 +207,8 @@ fn decode(mut media: Media, mut came: Came, out: &mpsc::Sender<Output>) {
             return;
         }
     }
-    let decoded = Decoded { pictures: media.finish(), ..Decoded::default() };
-    // Whoever does not want them any more is gone.
-    let _ = out.blocking_send(Output::Decoded { decoded, bytes: 0, at: now() });
+    // Whoever does not want it any more is gone.
+    let _ = out.blocking_send(Output::Decoded { decoded: media.finish(), bytes: 0, at: now() });
 }
 
 fn step(media: &mut Media, input: Input) -> Output {

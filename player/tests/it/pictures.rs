@@ -36,11 +36,12 @@ const FILMS: [(&str, &str, &str); 9] = [
     ("1080 lines", "1920x1080", "-profile:v high -bf 2 -g 15"),
 ];
 
-/// The containers: MP4 with a fragment for each key frame, or for each frame; and MPEG-TS.
-const CONTAINERS: [&str; 3] = [
+/// The containers: MP4 with a fragment for each key frame, or for each frame; MPEG-TS; Matroska.
+const CONTAINERS: [&str; 4] = [
     "-movflags frag_keyframe+empty_moov+default_base_moof -f mp4",
     "-movflags frag_every_frame+empty_moov+default_base_moof -f mp4",
     "-f mpegts",
+    "-live 1 -f matroska",
 ];
 
 pub(crate) fn ffmpeg(arguments: &str, input: &[u8]) -> Vec<u8> {
@@ -100,7 +101,7 @@ fn decoded(film: &[u8], piece: usize) -> (Vec<Hash>, u64) {
         dropped += out.dropped;
         pictures.extend(out.pictures);
     }
-    pictures.extend(media.finish());
+    pictures.extend(media.finish().pictures);
     for picture in &pictures {
         assert!(last < Some(picture.time_ns), "{:?} behind {last:?}", picture.time_ns);
         last = Some(picture.time_ns);
@@ -204,7 +205,7 @@ fn damaged(groups: &Groups, random: &mut impl FnMut() -> u64) {
         }
         pictures.extend(media.push(&packet, ARRIVAL).unwrap().pictures.iter().map(hash_of));
     }
-    pictures.extend(media.finish().iter().map(hash_of));
+    pictures.extend(media.finish().pictures.iter().map(hash_of));
     assert!(whole.contains(&false), "something was damaged");
     for (group, _) in whole.iter().enumerate().filter(|(_, is_whole)| **is_whole) {
         let there = groups.pictures[group].iter().all(|picture| pictures.contains(picture));
@@ -259,7 +260,7 @@ fn a_transport_stream_may_be_joined_and_damaged_anywhere() {
                 pictures.extend(media.push(&packet, ARRIVAL).unwrap().pictures.iter().map(hash_of));
             }
         }
-        pictures.extend(media.finish().iter().map(hash_of));
+        pictures.extend(media.finish().pictures.iter().map(hash_of));
         let whole = &all[all.len() / 2 + 3 * GROUP..];
         assert!(pictures.ends_with(whole), "seed {seed}: the second half is whole");
     }
@@ -267,7 +268,7 @@ fn a_transport_stream_may_be_joined_and_damaged_anywhere() {
 
 #[test]
 fn what_cannot_be_decoded_is_named() {
-    let error = Media::new().push(b"OggS, or anything else", ARRIVAL).unwrap_err().to_string();
+    let error = Media::new().push(b"neither fish nor fowl", ARRIVAL).unwrap_err().to_string();
     assert!(error.contains("container"), "{error}");
     let sound =
         "-f lavfi -i sine=duration=1 -c:a aac -movflags frag_keyframe+empty_moov -f mp4 pipe:1";

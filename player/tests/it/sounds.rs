@@ -5,7 +5,7 @@ use freshet_player::{Media, Sound};
 use crate::pictures::{ARRIVAL, ffmpeg};
 
 /// What the encoder is told, and the container; rate and channels of what comes out.
-const SOUNDS: [(&str, &str, u32, usize); 6] = [
+const SOUNDS: [(&str, &str, u32, usize); 15] = [
     ("-c:a aac -ac 2", "-movflags frag_keyframe+empty_moov+default_base_moof -f mp4", 48_000, 2),
     ("-c:a aac -ac 1 -ar 44100", "-movflags frag_every_frame+empty_moov -f mp4", 44_100, 1),
     (
@@ -17,6 +17,15 @@ const SOUNDS: [(&str, &str, u32, usize); 6] = [
     ("-c:a libmp3lame -ac 2", "-movflags frag_keyframe+empty_moov -f mp4", 48_000, 2),
     ("-c:a aac -ac 2", "-f mpegts", 48_000, 2),
     ("-c:a libmp3lame -ac 2", "-f mpegts", 48_000, 2),
+    ("-c:a libopus -ac 2", "-live 1 -f webm", 48_000, 2),
+    ("-c:a libvorbis -ac 2", "-live 1 -f webm", 48_000, 2),
+    ("-c:a aac -ac 2", "-f matroska", 48_000, 2),
+    ("-c:a aac -ac 2", "-f adts", 48_000, 2),
+    ("-c:a libmp3lame -ac 2", "-f mp3", 48_000, 2),
+    ("-c:a libvorbis -ac 2", "-f ogg", 48_000, 2),
+    ("-c:a libopus -ac 1", "-f ogg", 48_000, 1),
+    ("-c:a flac -ac 2", "-f flac", 48_000, 2),
+    ("-c:a pcm_s16le -ac 2", "-f wav", 48_000, 2),
 ];
 
 /// Least distance of an error from what it is an error of.
@@ -33,7 +42,10 @@ fn source(seconds: u32) -> String {
 
 fn sounds(film: &[u8]) -> Vec<Sound> {
     let mut media = Media::with_sound();
-    film.chunks(1_316).flat_map(|bytes| media.push(bytes, ARRIVAL).unwrap().sounds).collect()
+    let mut sounds: Vec<_> =
+        film.chunks(1_316).flat_map(|bytes| media.push(bytes, ARRIVAL).unwrap().sounds).collect();
+    sounds.extend(media.finish().sounds);
+    sounds
 }
 
 /// The samples of one channel.
@@ -77,7 +89,8 @@ fn samples_are_those_of_ffmpeg_within_60_decibels_and_each_at_its_time() {
         let apart = distance(&channel(&samples, channels), &channel(&theirs, channels));
         println!("{what}: {apart:.1} dB");
         assert!(apart >= DECIBELS, "{what}: {apart} dB");
-        for pair in ours.windows(2) {
+        // The first may begin before the time that the container can tell, and be cut there.
+        for pair in ours.windows(2).skip(1) {
             let lasts =
                 pair[0].samples.len() as u64 / channels as u64 * 1_000_000_000 / u64::from(rate);
             let gap = pair[1].time_ns.abs_diff(pair[0].time_ns + lasts);
