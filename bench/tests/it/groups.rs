@@ -329,50 +329,89 @@ fn lead(server: &Server, folder: &Path, name: &str, commands: &str) -> Member {
     member
 }
 
-#[test]
-fn a_player_shows_what_the_group_plays_and_a_folder_is_there_to_choose_from() {
-    let (server, folder) = (Server::start(), TempDir::new().unwrap());
-    let music = folder.path().join("music");
-    fs::create_dir(&music).unwrap();
-    for song in 1..=20_u8 {
-        fs::write(music.join(format!("{song:02}.mp3")), vec![song; 100_000 + usize::from(song)])
-            .unwrap();
-    }
-    let mut origin = command("origin");
-    origin.arg("folder").arg(&music).args(["--quiet", "--to"]);
-    let published = origin.arg(format!("http://{}/live/music", server.http)).status();
-    assert!(published.unwrap().success());
+/// A folder of songs and one of films, and what is in them by their names in the catalogue.
+fn library(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let songs = (1..=20).map(|song| format!("music/{song:02}.mp3"));
+    let films = (1..=2).map(|film| format!("films/{film}.mp4"));
+    let named = songs.chain(films).enumerate();
+    named
+        .map(|(at, name)| (name, vec![at as u8; 100_000 + at]))
+        .inspect(|(name, bytes)| {
+            let file = root.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, bytes).unwrap();
+        })
+        .collect()
+}
 
+#[test]
+fn two_folders_are_there_to_choose_from_and_a_player_shows_what_the_group_plays() {
+    let (server, folder) = (Server::start(), TempDir::new().unwrap());
+    let files = library(folder.path());
+    for name in ["music", "films"] {
+        let mut origin = command("origin");
+        origin.arg("folder").arg(folder.path().join(name)).args(["--quiet", "--to"]);
+        let published = origin.arg(format!("http://{}/live/{name}", server.http)).status();
+        assert!(published.unwrap().success());
+    }
     // As many groups at once as one host may have.
-    for songs in (1..=20).collect::<Vec<u8>>().chunks(8) {
-        let leaders: Vec<_> = songs
+    for some in files.iter().collect::<Vec<_>>().chunks(8) {
+        let leaders: Vec<_> = some
             .iter()
-            .map(|song| (*song, lead(&server, folder.path(), &song.to_string(), "l")))
+            .enumerate()
+            .map(|(at, file)| (*file, lead(&server, folder.path(), &format!("led-{at}"), "l")))
             .collect();
-        for (song, mut leader) in leaders.into_iter().rev() {
-            let name = format!("  music/{song:02}.mp3");
-            leader.hear(&name);
+        for ((name, bytes), mut leader) in leaders.into_iter().rev() {
+            let line = format!("  {name}");
+            leader.hear(&line);
             let id = {
                 let said = leader.said.lock().unwrap();
-                let line = said.iter().find(|line| line.ends_with(&name)).unwrap();
+                let line = said.iter().find(|said| said.ends_with(&line)).unwrap();
                 line.split_whitespace().next().unwrap().to_owned()
             };
-            let port: u16 = leader.hear("you lead group://127.0.0.1:").parse().unwrap();
-            let shown = folder.path().join(format!("shown-{song}"));
-            let mut player = command("player");
-            player.arg(format!("group://127.0.0.1:{port}")).arg("--via");
-            player.arg(format!("sh -c 'cat > {}'", shown.display()));
-            player.arg("--http").arg(format!("http://{}", server.http)).stderr(Stdio::piped());
-            let mut player = Member::of(player, shown);
+            let shown = folder.path().join("shown");
+            let mut player = show(&server, &leader, &shown);
             leader.hear("member 2 joined");
             leader.order(&format!("p {id}"));
             leader.hear("complete: ");
             player.hear("the stream has ended");
             assert!(player.child.wait().unwrap().success());
-            let movie = fs::read(music.join(format!("{song:02}.mp3"))).unwrap();
             for file in [&leader.file, &player.file] {
-                assert!(fs::read(file).unwrap() == movie, "{}", file.display());
+                assert!(fs::read(file).unwrap() == *bytes, "{name}: {}", file.display());
             }
         }
     }
+}
+
+/// A player of that leader's group, into a file.
+fn show(server: &Server, leader: &Member, into: &Path) -> Member {
+    let port: u16 = leader.hear("you lead group://127.0.0.1:").parse().unwrap();
+    let mut player = command("player");
+    player.arg(format!("group://127.0.0.1:{port}")).arg("--via");
+    player.arg(format!("sh -c 'cat > {}'", into.display()));
+    player.arg("--http").arg(format!("http://{}", server.http)).stderr(Stdio::piped());
+    Member::of(player, into.to_owned())
+}
+
+#[test]
+fn what_is_live_is_whole_as_well_when_it_has_ended() {
+    let (server, folder) = (Server::start(), TempDir::new().unwrap());
+    let movie: Vec<_> = (0..250_000_u32).flat_map(u32::to_le_bytes).collect();
+    let part = folder.path().join("part");
+    let post = |from: usize, bytes: &[u8], total: &str| {
+        fs::write(&part, bytes).unwrap();
+        let range = format!("Content-Range: bytes {from}-{}/{total}", from + bytes.len() - 1);
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--fail", "-X", "POST", "-H", &range, "--data-binary"]);
+        curl.arg(format!("@{}", part.display())).arg(format!("http://{}/live/a", server.http));
+        assert!(curl.status().unwrap().success());
+    };
+    let (first, later) = movie.split_at(movie.len() / 3);
+    post(0, first, "*");
+    let leader = lead(&server, folder.path(), "led", "p 1");
+    leader.hear("plays from byte ");
+    post(first.len(), later, &movie.len().to_string());
+
+    leader.hear("complete: ");
+    assert!(fs::read(&leader.file).unwrap() == movie);
 }
