@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use freshet_consumer::{Fetch, Policy, StreamUrl};
 use freshet_distributor::{Config, Distributor};
-use freshet_player::{Latency, Watch, Window as PlayerWindow};
+use freshet_player::{Latency, Stage, Watch, Window as PlayerWindow};
 use freshet_protocol::From;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -55,8 +55,11 @@ pub enum Task {
     Publish,
     /// Consumes: is told a [`Work`], says `joined`, is told `FROM TO`, and at the end says what it saw
     Load,
-    /// Our player in a window; ends when it has nothing more to show, or is killed
+    /// Our player in a window, or headless; ends when it has nothing more to show, or is killed
     Player {
+        /// Headless, and the file for what it says of its pictures
+        #[arg(long)]
+        stats: Option<PathBuf>,
         /// The stream
         url: StreamUrl,
     },
@@ -97,8 +100,8 @@ pub struct Seen {
 ///
 /// It cannot do its work.
 pub fn run(task: Task) -> anyhow::Result<()> {
-    if let Task::Player { url } = task {
-        return player(url);
+    if let Task::Player { url, stats } = task {
+        return player(url, stats);
     }
     raise_open_files()?;
     let is_traced = matches!(task, Task::Load | Task::Distributor { traced: true, .. });
@@ -158,19 +161,17 @@ fn distributor(
     recorder.map_or(Ok(()), |recorder| voice.say(&serde_json::to_string(&recorder.take())?))
 }
 
-fn player(url: StreamUrl) -> anyhow::Result<()> {
-    let (window, stage) = PlayerWindow::new(&url.to_string())?;
-    let runtime = Runtime::new()?;
-    let (fetch, latency) = (Fetch::new(url), Latency::Auto);
-    let watch = Watch {
-        fetch,
-        from: From::Live,
-        policy: Policy::Newest,
-        latency,
-        stats: None,
-        sound: false,
-    };
-    let never = CancellationToken::new();
+fn player(url: StreamUrl, stats: Option<PathBuf>) -> anyhow::Result<()> {
+    let (runtime, never, title) = (Runtime::new()?, CancellationToken::new(), url.to_string());
+    let (fetch, from, policy, latency) =
+        (Fetch::new(url), From::Live, Policy::Newest, Latency::Auto);
+    let is_headless = stats.is_some();
+    let watch = Watch { fetch, from, policy, latency, stats, sound: false };
+    if is_headless {
+        runtime.block_on(watch.run(Stage::headless(), &never, |_| ()))?;
+        return Ok(());
+    }
+    let (window, stage) = PlayerWindow::new(&title)?;
     let (closed, shown) = window.run(|| runtime.block_on(watch.run(stage, &never, |_| ())));
     shown?;
     Ok(closed?)

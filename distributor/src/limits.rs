@@ -275,7 +275,7 @@ pub const GROUP_LEAD: u64 = 1_000_000;
 
 /// How long a member may be silent before it is lost, in microseconds: four keepalives may be, and the others
 /// know of it within 10 s.
-pub const GROUP_SILENCE_MAX: u64 = 9_500_000;
+pub const GROUP_SILENCE_MAX: u64 = 9_000_000;
 
 /// Fastest that a movie is sent, in bytes a second: 100 Mbit/s to each member.
 pub const GROUP_RATE_MAX: u32 = 12_500_000;

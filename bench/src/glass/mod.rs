@@ -7,9 +7,11 @@
 //! ```
 //!
 //! One after the other, on one screen of the picture's size, while one stream goes on. Nothing is asked of
-//! a player: what it shows is read off the screen, a thousand times a second.
+//! a player: what it shows is read off the screen, a thousand times a second. Our own has no screen when it is
+//! headless, and is asked.
 
 pub mod display;
+mod headless;
 pub mod place;
 mod players;
 mod watch;
@@ -106,7 +108,11 @@ fn look(
     let folder = TempDir::new().context("no folder for a player")?;
     let running = player.start(display.name(), &stage.url, folder.path())?;
     let seconds = Duration::from_secs(options.seconds);
-    let shown = watch::watch(display, &running, GLASS_FIRST_MAX, seconds).with_context(|| {
+    let shown = match player.is_headless() {
+        true => headless::watch(&folder.path().join("stats"), &running, GLASS_FIRST_MAX, seconds),
+        false => watch::watch(display, &running, GLASS_FIRST_MAX, seconds),
+    };
+    let shown = shown.with_context(|| {
         let said = fs::read_to_string(folder.path().join("log")).unwrap_or_default();
         let last: Vec<_> = said.lines().rev().take(LINES_TOLD).collect();
         format!("it said last: {last:?}")

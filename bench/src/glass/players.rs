@@ -65,9 +65,18 @@ const CHROMIUM: Program = Program::Packaged(Packaged {
     refuses_root: false,
 });
 
+/// Our own without a screen.
+const HEADLESS: &str = "player-headless";
+
 /// Our own, the page, and the players that people have: as they come, and with what makes them show a byte
 /// soonest.
-const PLAYERS: [Player; 8] = [
+const PLAYERS: [Player; 9] = [
+    Player {
+        name: HEADLESS,
+        program: Program::Own,
+        arguments: &["role", "player", "--stats", "HOME/stats"],
+        is_page: false,
+    },
     Player {
         name: "player",
         program: Program::Own,
@@ -205,6 +214,11 @@ impl Player {
         let mut places = std::env::split_paths(&path).map(|folder| folder.join(name));
         let found = places.find(|place| place.is_file());
         found.ok_or_else(|| format!("{name} is not installed (package {package})"))
+    }
+
+    /// Is there nothing of it on a screen?
+    pub(super) fn is_headless(&self) -> bool {
+        self.name == HEADLESS
     }
 
     /// Start it on `display`; what it keeps goes into `folder`.

@@ -71,8 +71,8 @@ fn find(display: &Display, player: &Role, until: Moment) -> anyhow::Result<Optio
 
 /// What has been seen so far.
 #[derive(Debug, Default)]
-struct Pictures {
-    shown: Shown,
+pub(super) struct Pictures {
+    pub(super) shown: Shown,
     last: Option<u32>,
 }
 
@@ -81,7 +81,7 @@ const FRAME_MASK: u32 = (1 << 24) - 1;
 
 impl Pictures {
     /// A picture is on the screen, so old: it counts when it is seen for the first time.
-    fn seen(&mut self, frame: u32, age: Duration) {
+    pub(super) fn seen(&mut self, frame: u32, age: Duration) {
         let ahead = self.last.map_or(1, |last| frame.wrapping_sub(last) & FRAME_MASK);
         // One that was shown before, or the last one still: a player may go back.
         if ahead == 0 || ahead > FRAME_MASK / 2 {

@@ -31,7 +31,7 @@ const NOBODY: u32 = 65534;
 fn every_player_that_people_have_is_looked_at() {
     let folder = TempDir::new().unwrap();
     let (figures, page) = (folder.path().join("glass.json"), folder.path().join("glass.html"));
-    let players = ["player", "page", "mpv-quick", "ffplay-quick", "vlc-quick"];
+    let players = ["player-headless", "player", "page", "mpv-quick", "ffplay-quick", "vlc-quick"];
     let mut glass = command("bench");
     glass.arg("glass").args(players).args(["--seconds", "3", "--json"]).arg(&figures);
     let done = glass.output().unwrap();

@@ -20,6 +20,7 @@ mod group_crowd;
 mod groups;
 mod joining;
 mod load;
+mod lossy;
 mod measure;
 mod media;
 mod metrics;

@@ -129,6 +129,10 @@ impl<R: FnMut(&Figures)> Show<'_, R> {
         loop {
             self.show_due()?;
             if has_ended && self.queue.is_empty() {
+                // What the screen has shown last it may have said already.
+                while let Ok(seen) = self.stage.seen.try_recv() {
+                    self.seen(seen)?;
+                }
                 return Ok(Over::Ended);
             }
             let wait = self.queue.front().map(|(due, _)| due.saturating_sub(now().nanos()));
