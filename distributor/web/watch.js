@@ -36,8 +36,6 @@ const player = new Player(address, elements, changed);
 
 /** Seconds that can be gone back. */
 let held = 0;
-/** When the oldest byte came that is held, by the distributor's clock; null before that is known. */
-let oldest = null;
 let rates = [];
 let dragging = false;
 
@@ -57,10 +55,10 @@ find("bar").addEventListener("change", () => { dragging = false; });
 document.addEventListener("keydown", key);
 document.addEventListener("visibilitychange", () => document.hidden || tell());
 setInterval(tell, TELL_EVERY);
-setInterval(askWindow, WINDOW_EVERY);
+setInterval(measureWindow, WINDOW_EVERY);
 player.start();
 changed();
-askWindow();
+measureWindow();
 
 /** The state is another one. */
 function changed(word) {
@@ -167,21 +165,8 @@ function key(event) {
   act();
 }
 
-/** Ask when the oldest byte came that the distributor holds. */
-async function askWindow() {
-  if (document.hidden || player.what?.complete === true) return;
-  try {
-    const index = new URL(`/index/${name}?from=start&limit=1`, location.origin);
-    const reply = await fetch(index, { cache: "no-store" });
-    const [line] = (await reply.text()).split("\n");
-    if (reply.ok && line !== "") oldest = JSON.parse(line).receive_time / 1e9;
-  } catch {
-    // The player says what is wrong.
-  }
-}
-
 /** How far back one can go: what the distributor holds, and at least what is in the browser. */
-function measureWindow() {
+async function measureWindow() {
   const { media, what } = player;
   if (what?.complete) {
     held = media.duration || 0;
@@ -189,8 +174,7 @@ function measureWindow() {
   }
   const { buffered } = media;
   const here = buffered.length > 0 ? buffered.end(buffered.length - 1) - buffered.start(0) : 0;
-  const there = oldest === null ? 0 : player.clock.now() - oldest;
-  held = Math.max(here, there);
+  held = Math.max(here, held);
 }
 
 /** Tell what is measured. */

@@ -112,8 +112,8 @@ impl Watched {
             "key",
             key,
         ]);
-        let pressed = xdotool.env("DISPLAY", self.display.name()).stdout(Stdio::null()).status();
-        assert!(pressed.unwrap().success());
+        // A window that closes at once takes the key's second half away: what came of it, the test sees.
+        xdotool.env("DISPLAY", self.display.name()).stdout(Stdio::null()).status().unwrap();
     }
 
     /// How old the pictures are that come up next.
