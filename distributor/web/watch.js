@@ -36,6 +36,8 @@ const player = new Player(address, elements, changed);
 
 /** Seconds that can be gone back. */
 let held = 0;
+/** When the oldest byte came that is held, by the distributor's clock; null before that is known. */
+let oldest = null;
 let rates = [];
 let dragging = false;
 
@@ -55,10 +57,10 @@ find("bar").addEventListener("change", () => { dragging = false; });
 document.addEventListener("keydown", key);
 document.addEventListener("visibilitychange", () => document.hidden || tell());
 setInterval(tell, TELL_EVERY);
-setInterval(measureWindow, WINDOW_EVERY);
+setInterval(askWindow, WINDOW_EVERY);
 player.start();
 changed();
-measureWindow();
+askWindow();
 
 /** The state is another one. */
 function changed(word) {
@@ -165,8 +167,21 @@ function key(event) {
   act();
 }
 
+/** Ask when the oldest byte came that the distributor holds. */
+async function askWindow() {
+  if (document.hidden || player.what?.complete === true) return;
+  try {
+    const index = new URL(`/index/${name}?from=start&limit=1`, location.origin);
+    const reply = await fetch(index, { cache: "no-store" });
+    const [line] = (await reply.text()).split("\n");
+    if (reply.ok && line !== "") oldest = JSON.parse(line).receive_time / 1e9;
+  } catch {
+    // The player says what is wrong.
+  }
+}
+
 /** How far back one can go: what the distributor holds, and at least what is in the browser. */
-async function measureWindow() {
+function measureWindow() {
   const { media, what } = player;
   if (what?.complete) {
     held = media.duration || 0;
@@ -174,7 +189,8 @@ async function measureWindow() {
   }
   const { buffered } = media;
   const here = buffered.length > 0 ? buffered.end(buffered.length - 1) - buffered.start(0) : 0;
-  held = Math.max(here, held);
+  const there = oldest === null ? 0 : player.clock.now() - oldest;
+  held = Math.max(here, there);
 }
 
 /** Tell what is measured. */

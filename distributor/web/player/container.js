@@ -12,7 +12,12 @@ const HEADER_MAX = (1 << 20) + 65536;
 
 export function opened(bytes) {
   if (bytes.length < 12) return null;
-  if (bytes.length > HEADER_MAX) return { kind: "unknown", header: 0 };
+  const found = known(bytes);
+  // However much has come at once: a header that is there is one.
+  return found ?? (bytes.length > HEADER_MAX ? { kind: "unknown", header: 0 } : null);
+}
+
+function known(bytes) {
   const text = String.fromCharCode(...bytes.subarray(0, 12));
   if (text.slice(4, 8) === "ftyp") return mp4Header(bytes);
   if (text.startsWith("\x1a\x45\xdf\xa3")) return webmHeader(bytes);

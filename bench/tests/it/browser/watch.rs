@@ -1,10 +1,14 @@
 //! `/watch/NAME`: a live stream in a browser, through rewinding and a restart of the distributor.
 
-use std::process::{Child, Command, Stdio};
+use std::{
+    process::{Child, Command, Stdio},
+    time::SystemTime,
+};
 
+use freshet_protocol::{CardCode, Stamp};
 use tempfile::TempDir;
 
-use super::{Browser, look_at};
+use super::{Browser, look_at, text};
 use crate::{
     command::{Node, command},
     crash::{Relay, Role},
@@ -126,6 +130,67 @@ fn a_person_watches_goes_back_and_on_and_through_a_restart() {
     count_frames(&browser);
     browser.wait_for("window.frames_shown >= 20");
     browser.wait_for("document.getElementById('way').innerText === 'newest first'");
+}
+
+#[test]
+fn one_can_go_back_to_what_is_held_though_this_browser_never_had_it() {
+    let (node, browser) = (Node::start(), Browser::start());
+    let url = format!("http://{}/live/card", node.address);
+    let mut card = command("origin");
+    card.args(["testcard", "--size", "320x180", "--quiet", "--to", &url]);
+    let _card = Role::start(card);
+    browser.open(&format!("http://{}/", node.address));
+    // Some seconds of it before anybody looks.
+    browser.wait_for(
+        "Number(document.querySelector('#live [data-stream=card]')?.innerText.match(/(\\d+) s/)?.[1] ?? 0) >= 8",
+    );
+    browser.open(&format!("http://{}/watch/card", node.address));
+    browser.wait_for("document.getElementById('video').currentTime > 0");
+    browser.wait_for("Number(document.getElementById('bar').min) <= -8");
+    browser.run(
+        "const bar = document.getElementById('bar'); bar.value = bar.min / 2 - 2;
+         bar.dispatchEvent(new Event('input')); bar.dispatchEvent(new Event('change')); return null",
+    );
+    browser.wait_for("document.getElementById('what').innerText === 'from the past'");
+    count_frames(&browser);
+    browser.wait_for("window.frames_shown >= 20");
+    // What the card says of itself is as old as the page says.
+    let behind = "Number(document.getElementById('bar').getAttribute('aria-valuetext').match(/^\\d+/)?.[0] ?? 0)";
+    browser.wait_for(&format!("{behind} >= 5"));
+    let told = browser.run(&format!("return {behind}")).as_f64().unwrap();
+    let pixels = browser.run(
+        "const video = document.getElementById('video'), canvas = document.createElement('canvas');
+         [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+         const context = canvas.getContext('2d'); context.drawImage(video, 0, 0);
+         const { data } = context.getImageData(0, 0, canvas.width, 40);
+         return Array.from({ length: data.length / 4 }, (_, at) => data[at * 4 + 1])",
+    );
+    let green: Vec<_> =
+        pixels.as_array().unwrap().iter().map(|it| it.as_u64().unwrap() as u8).collect();
+    let code = CardCode::read(320, 180, |x, y| green.get(y * 320 + x).copied().unwrap_or_default());
+    let now = Stamp::from(SystemTime::now());
+    let age = now.since(code.expect("the card's blocks").captured(now)).as_secs_f64();
+    assert!((age - told).abs() < 2.0, "the picture is {age} s old, the page says {told} s");
+    browser.press("l");
+    browser.wait_for("document.getElementById('live').getAttribute('aria-pressed') === 'true'");
+    browser.wait_for("document.getElementById('way').innerText === 'newest first'");
+}
+
+/// A browser that is busy hands out what has come meanwhile in one piece, which may be longer than any header.
+#[test]
+fn a_stream_is_known_by_its_beginning_however_much_comes_with_it() {
+    let (node, browser) = (Node::start(), Browser::start());
+    browser.open(&format!("http://{}/", node.address));
+    for (beginning, kind) in [("OggS", "sound"), ("FLV", "flv"), ("nothing", "unknown")] {
+        let found = browser.run_async(&format!(
+            "import('/assets/player/container.js').then(({{ opened }}) => {{
+               const bytes = new Uint8Array(2 << 20);
+               bytes.set(new TextEncoder().encode('{beginning}'));
+               done(opened(bytes).kind);
+             }}, (error) => done(String(error)))"
+        ));
+        assert_eq!(text(&found), kind, "{beginning}");
+    }
 }
 
 #[test]
