@@ -36,7 +36,7 @@ const player = new Player(address, elements, changed);
 
 /** Seconds that can be gone back. */
 let held = 0;
-/** When the oldest byte came that is held, by the distributor's clock; null before that is known. */
+/** When the oldest byte came that is held, in seconds of the clock here; null before that is known. */
 let oldest = null;
 let rates = [];
 let dragging = false;
@@ -174,7 +174,9 @@ async function askWindow() {
     const index = new URL(`/index/${name}?from=start&limit=1`, location.origin);
     const reply = await fetch(index, { cache: "no-store" });
     const [line] = (await reply.text()).split("\n");
-    if (reply.ok && line !== "") oldest = JSON.parse(line).receive_time / 1e9;
+    const now = Number(reply.headers.get("stream-time"));
+    if (!reply.ok || line === "" || !(now > 0)) return;
+    oldest = performance.now() / 1000 - (now - JSON.parse(line).receive_time / 1e9);
   } catch {
     // The player says what is wrong.
   }
@@ -189,7 +191,7 @@ function measureWindow() {
   }
   const { buffered } = media;
   const here = buffered.length > 0 ? buffered.end(buffered.length - 1) - buffered.start(0) : 0;
-  const there = oldest === null ? 0 : player.clock.now() - oldest;
+  const there = oldest === null ? 0 : performance.now() / 1000 - oldest;
   held = Math.max(here, there);
 }
 

@@ -45,7 +45,8 @@ export class Player {
   #sink = null;
   #pace = new Pace();
   #latencies = [];
-  /** Playing from the past: the media time at which it began, and when that was captured. */
+  /** Playing from the past: the media time at which it began, and when that was by the clock here, which only goes
+   * on: the distributor's is an estimate that may change meanwhile. */
   #anchor = null;
   #back = null;
   #shown = null;
@@ -131,8 +132,8 @@ export class Player {
     if (this.what?.complete) return (this.#media.duration || 0) - this.#media.currentTime;
     if (this.#back === null) return this.#sink?.ahead() ?? 0;
     if (this.#anchor === null) return this.#back;
-    const { captured, media } = this.#anchor;
-    return this.clock.now() - captured - (this.#media.currentTime - media);
+    const { at, media } = this.#anchor;
+    return this.#back + (performance.now() - at) / 1000 - (this.#media.currentTime - media);
   }
 
   /** From capture to picture, in seconds: the middle of the last ones. Null where it is not known. */
@@ -226,7 +227,7 @@ export class Player {
     if (buffered.length === 0) return;
     if (this.#back !== null && this.#anchor === null) {
       const media = buffered.start(0);
-      this.#anchor = { media, captured: this.clock.now() - this.#back };
+      this.#anchor = { media, at: performance.now() };
       this.#media.currentTime = media;
     } else if (this.#media.currentTime < buffered.start(0)) {
       this.#media.currentTime = buffered.start(0);
