@@ -54,17 +54,21 @@ function show(status) {
     behind(consumer),
     duration((status.now - consumer.since) / 1e9),
   ]);
-  const more = consumers.length + status.consumers_left_out - Math.min(consumers.length, ROWS_MAX);
-  find("more").hidden = more === 0;
-  say(find("more"), `and ${more.toLocaleString("en")} more who are less behind`);
+  more("more-streams", streams.length, "");
+  more("more-consumers", consumers.length + status.consumers_left_out, " who are less behind");
+}
+
+function more(id, all, which) {
+  const left = all - ROWS_MAX;
+  find(id).hidden = left <= 0;
+  say(find(id), `and ${left.toLocaleString("en")} more${which}`);
 }
 
 function facts(status, streams, consumers) {
-  const sum = (all) => all.reduce((total, each) => total + (each.rate ?? 0), 0);
   say(find("version"), `${status.version}  ·  up for ${duration((status.now - status.began) / 1e9)}`);
-  say(find("in"), rate(sum(streams)));
+  say(find("in"), flow(status, "received_bytes"));
   say(find("in-note"), count(streams.filter((stream) => stream.live).length, "live stream"));
-  say(find("out"), rate(sum(consumers)));
+  say(find("out"), flow(status, "sent_bytes"));
   say(find("out-note"), count(consumers.length + status.consumers_left_out, "consumer"));
   say(find("behind"), consumers.length === 0 ? "–" : behind(consumers[0]));
   say(find("behind-note"), consumers.length === 0 ? "" : consumers[0].peer ?? "");
@@ -72,10 +76,18 @@ function facts(status, streams, consumers) {
   say(find("memory-note"), `of ${bytes(status.memory.ring_bytes_max)} for rings`);
   const { disk } = status;
   say(find("disk"), disk === null ? "none" : disk.free_bytes === null ? "unknown" : `${bytes(disk.free_bytes)} free`);
-  say(find("disk-note"), disk === null ? "kept in memory alone" : `${disk.durability}, ${disk.data}`);
+  const held = bytes(streams.reduce((total, stream) => total + stream.bytes, 0));
+  say(find("disk-note"), `${held} held, ${disk === null ? "in memory alone" : `${disk.durability}, ${disk.data}`}`);
+}
+
+/** How much goes one way, of everything. */
+function flow(status, way) {
+  if (before === null) return "–";
+  return rate((status[way] - before[way]) / ((status.now - before.now) / 1e9));
 }
 
 function behind({ behind_bytes: count, behind_ms: ms }) {
+  if (count === null) return "nothing given yet";
   if (count === 0) return "at the edge";
   return ms === null ? bytes(count) : `${bytes(count)}, ${ms < 1000 ? `${Math.round(ms)} ms` : duration(ms / 1000)}`;
 }
@@ -93,7 +105,7 @@ function rateOf(stream, { now }) {
 /** Bytes a second that a consumer has come on. */
 function speedOf(consumer, { now }) {
   const known = before?.consumers.find((other) => key(other) === key(consumer));
-  if (known === undefined || known.at === 0) return null;
+  if ((known?.at ?? null) === null) return null;
   return (consumer.at - known.at) / ((now - before.now) / 1e9);
 }
 

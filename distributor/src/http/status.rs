@@ -1,5 +1,7 @@
 //! `/status`: streams, consumers, memory and disk as they are now, as JSON for those who look after the distributor.
 
+use std::{cmp::Reverse, time::SystemTime};
+
 use freshet_protocol::{CatalogueEntry, Stamp};
 use http::{HeaderValue, header};
 use serde::Serialize;
@@ -16,11 +18,14 @@ struct Status {
     /// When it began to serve, and now.
     began: Stamp,
     now: Stamp,
+    /// Bytes that came in and went out since then, of everything.
+    received_bytes: u64,
+    sent_bytes: u64,
     memory: Memory,
     /// `None`: nothing is kept on a disk.
     disk: Option<Disk>,
     streams: Vec<CatalogueEntry>,
-    /// Those who are farthest behind first.
+    /// Those who were given nothing yet, and then those who are farthest behind, first.
     consumers: Vec<Consumer>,
     /// So many more there are.
     consumers_left_out: usize,
@@ -49,9 +54,9 @@ struct Consumer {
     peer: Option<String>,
     way: &'static str,
     since: Stamp,
-    /// One past the newest byte that it was given; 0 before the first.
-    at: u64,
-    behind_bytes: u64,
+    /// One past the newest byte that it was given; like the others `None` before the first.
+    at: Option<u64>,
+    behind_bytes: Option<u64>,
     /// How long the next byte for it has been here; `None` where that is not in memory any more.
     behind_ms: Option<f64>,
 }
@@ -78,13 +83,15 @@ impl Status {
         let (ring_bytes, ring_bytes_max) = (store.memory_bytes() as u64, config.memory_bytes);
         let mut consumers: Vec<_> =
             site.hub.streams().iter().flat_map(|it| consumers(it)).collect();
-        consumers.sort_by_key(|consumer| std::cmp::Reverse(consumer.behind_bytes));
+        consumers.sort_by_key(|it| Reverse(it.behind_bytes.unwrap_or(u64::MAX)));
         let consumers_left_out = consumers.len().saturating_sub(STATUS_CONSUMERS_MAX);
         consumers.truncate(STATUS_CONSUMERS_MAX);
         Self {
             version: env!("CARGO_PKG_VERSION"),
             began: site.began,
-            now: std::time::SystemTime::now().into(),
+            now: SystemTime::now().into(),
+            received_bytes: site.metrics.received.get(),
+            sent_bytes: site.metrics.sent.get(),
             memory: Memory { ring_bytes, ring_bytes_max },
             disk,
             streams: site.hub.catalogue().streams,
@@ -100,9 +107,9 @@ fn consumers(stream: &Stream) -> Vec<Consumer> {
         peer: stood.who.peer.map(|peer| peer.to_string()),
         way: stood.who.way,
         since: stood.since,
-        at: stood.at,
-        behind_bytes: stood.behind_bytes,
-        behind_ms: stood.behind.map(|behind| behind.as_secs_f64() * 1e3),
+        at: stood.place.map(|place| place.at),
+        behind_bytes: stood.place.map(|place| place.behind_bytes),
+        behind_ms: stood.place.and_then(|place| Some(place.behind?.as_secs_f64() * 1e3)),
     };
     stream.audience().into_iter().map(consumer).collect()
 }

@@ -36,7 +36,7 @@ impl Who {
 pub(crate) struct Standing {
     who: Who,
     since: Stamp,
-    /// One past the newest byte that he was given.
+    /// One past the newest byte that he was given; 0 before the first.
     at: AtomicU64,
 }
 
@@ -50,11 +50,18 @@ pub(crate) struct Stood {
     pub(crate) who: Who,
     /// When he came.
     pub(crate) since: Stamp,
-    /// One past the newest byte that he was given; 0 before the first.
+    /// Unknown before his first byte.
+    pub(crate) place: Option<Place>,
+}
+
+/// Where a consumer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// One past the newest byte that he was given.
     pub(crate) at: u64,
-    /// Bytes that are here and that he was not given; none before his first one.
+    /// Newer bytes that are here.
     pub(crate) behind_bytes: u64,
-    /// How long the next of these has been here; unknown where it is not in memory any more.
+    /// How long the first of these has been here; unknown where it is not in memory any more.
     pub(crate) behind: Option<Duration>,
 }
 
@@ -92,8 +99,13 @@ impl Stream {
     }
 
     fn stood(&self, standing: &Standing, end: u64, now: Stamp) -> Stood {
-        let at = standing.at.load(Relaxed);
-        let behind_bytes = if at == 0 { 0 } else { end.saturating_sub(at) };
+        let at = Some(standing.at.load(Relaxed)).filter(|&at| at > 0);
+        let place = at.map(|at| self.place(at, end, now));
+        Stood { who: standing.who, since: standing.since, place }
+    }
+
+    fn place(&self, at: u64, end: u64, now: Stamp) -> Place {
+        let behind_bytes = end.saturating_sub(at);
         let behind = match behind_bytes {
             0 => Some(Duration::ZERO),
             _ => match self.look(at) {
@@ -101,7 +113,7 @@ impl Stream {
                 _ => None,
             },
         };
-        Stood { who: standing.who, since: standing.since, at, behind_bytes, behind }
+        Place { at, behind_bytes, behind }
     }
 }
 

@@ -185,6 +185,27 @@ async fn the_status_says_where_each_consumer_stands() {
 }
 
 #[tokio::test]
+async fn who_was_given_nothing_yet_is_the_first_and_has_no_place() {
+    let node = Node::start().await;
+    node.post("a", "bytes 0-4/*", b"hello").await;
+    let mut fed = node.connect().await;
+    fed.request("GET", "/live/a?from=start", &[], b"").await;
+    fed.head().await;
+    fed.take(5).await;
+    let mut waits = node.connect().await;
+    waits.request("GET", "/live/a", &[], b"").await;
+    waits.head().await;
+
+    let told = consumers(&node).await;
+    let [first, second] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(first["peer"], waits.socket.local_addr().unwrap().to_string());
+    for key in ["at", "behind_bytes", "behind_ms"] {
+        assert_eq!(first[key], Value::Null, "{key}");
+    }
+    assert_eq!((&second["at"], &second["behind_bytes"]), (&5.into(), &0.into()));
+}
+
+#[tokio::test]
 async fn the_status_tells_of_memory_and_disk_and_is_for_those_who_may_publish() {
     let node = Node::with(|config| {
         config.access.publish_token = Some("say".parse().unwrap());
@@ -204,6 +225,8 @@ async fn the_status_tells_of_memory_and_disk_and_is_for_those_who_may_publish() 
     assert!(told["disk"]["free_bytes"].as_u64() > Some(0) && told["memory"]["ring_bytes"] == 0);
     assert!(told["began"].as_u64() <= told["now"].as_u64() && told["began"].as_u64() > Some(0));
     assert_eq!(told["streams"], serde_json::json!([]));
+    let moved = ["received_bytes", "sent_bytes"].map(|way| told[way].as_u64().unwrap());
+    assert!(moved.iter().all(|&bytes| bytes > 0), "{moved:?}: what was asked and answered");
     let page = node.ask("GET", "/operate", &[("Authorization", &with("say"))]).await;
     assert!(page.text().contains("id=\"consumers\""));
 }
