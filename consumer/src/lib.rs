@@ -38,8 +38,8 @@ pub use assemble::{Assembly, TotalChanged};
 pub use clock::ClockOffset;
 pub use copy::{CopyError, End, Summary, to_file};
 pub use doors::{
-    DoorError, DoorScheme, DoorSong, DoorUrl, DoorUrlError, FilmError, GroupFilm, GroupHead,
-    GroupMember, GroupNews, GroupShow, Pace, ShowError,
+    DoorError, DoorScheme, DoorSong, DoorUrl, DoorUrlError, FilmError, GroupMember, GroupMoment,
+    GroupMovie, GroupNews, GroupShow, MovieError,
 };
 pub use fetch::{Deadlines, Fetch, FetchError, Manner, Policy, Resume, Start};
 pub use follow::Follow;

@@ -99,7 +99,7 @@ pub const GROUP_TRY: Duration = Duration::from_millis(500);
 /// And at most.
 pub const GROUP_TRY_MAX: Duration = Duration::from_secs(2);
 
-/// Time between two signs of life to a group, which loses whoever is silent for 10 s.
+/// Time between two signs of life to a group, which loses whoever is silent for 9 s.
 pub const GROUP_KEEPALIVE: Duration = Duration::from_secs(2);
 
 /// How often it is looked what a member of a group has to play.
@@ -119,6 +119,11 @@ pub const GROUP_REPAIR: Duration = Duration::from_millis(300);
 
 /// Round trips that a group's clock is known by.
 pub const GROUP_TRIPS: usize = 8;
+
+/// So many are asked for in a row at first: a trip that was held up one way tells a wrong time.
+pub const GROUP_TRIPS_SURE: usize = 5;
+
+const _: () = assert!(GROUP_TRIPS_SURE <= GROUP_TRIPS);
 
 /// Numbers of datagrams that are remembered: some seconds of a movie.
 pub const GROUP_WINDOW: u64 = 4096;

@@ -9,7 +9,7 @@ use std::{io, process::ExitStatus};
 
 use bytes::Bytes;
 use freshet_consumer::{
-    DoorError, DoorSong, DoorUrl, Fetch, FetchError, Follow, GroupShow, Manner, ShowError, Start,
+    DoorError, DoorSong, DoorUrl, Fetch, FetchError, Follow, GroupShow, Manner, MovieError, Start,
     Token,
 };
 use tokio::{
@@ -100,7 +100,7 @@ pub enum PlayError {
     Door(#[from] DoorError),
     /// The movie of a group.
     #[error(transparent)]
-    Group(#[from] ShowError),
+    Group(#[from] MovieError),
     /// The program does not start.
     #[error(transparent)]
     Start(#[from] StartError),

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use freshet_protocol::doors::Entry;
 
 pub use groups::{
-    FilmError, GroupFilm, GroupHead, GroupMember, GroupNews, GroupShow, Pace, ShowError,
+    FilmError, GroupMember, GroupMoment, GroupMovie, GroupNews, GroupShow, MovieError,
 };
 pub use url::{DoorScheme, DoorUrl, DoorUrlError};
 

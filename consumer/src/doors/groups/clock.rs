@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::limits::GROUP_TRIPS;
+use crate::limits::{GROUP_TRIPS, GROUP_TRIPS_SURE};
 
 /// What the round trips of the last keepalives have told.
 #[derive(Debug)]
@@ -44,9 +44,9 @@ impl GroupClock {
         self.trips.iter().min_by_key(|trip| trip.took).map(|trip| trip.offset)
     }
 
-    /// Is anything known?
-    pub(super) fn is_set(&self) -> bool {
-        !self.trips.is_empty()
+    /// Is it known by so many trips that one of them is likely to have been quick both ways?
+    pub(super) fn is_sure(&self) -> bool {
+        self.trips.len() >= GROUP_TRIPS_SURE
     }
 
     /// What time it is there.
@@ -73,7 +73,7 @@ mod tests {
     fn the_shortest_trip_tells_the_time() {
         let began = Instant::now();
         let mut clock = GroupClock::new(began);
-        assert!(!clock.is_set() && clock.theirs(began).is_none());
+        assert!(!clock.is_sure() && clock.theirs(began).is_none());
         let at = |millis| began + Duration::from_millis(millis);
         // 4 ms there and 196 ms back; then 2 ms each way, with 1,000,000 between the clocks.
         clock.trip(0, at(200), 1_004_000);
@@ -92,5 +92,6 @@ mod tests {
             clock.trip(sent, began + Duration::from_micros(sent + 10), sent + 105);
         }
         assert_eq!(clock.theirs(began), Some(100));
+        assert!(clock.is_sure());
     }
 }

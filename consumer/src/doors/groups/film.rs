@@ -21,7 +21,7 @@ use crate::{
 
 /// A movie that is being put together.
 #[derive(Debug)]
-pub struct GroupFilm {
+pub(super) struct GroupFilm {
     fetch: Fetch,
     file: File,
     assembly: Assembly,
@@ -68,7 +68,7 @@ pub enum FilmError {
 impl GroupFilm {
     /// The movie at the URL of `fetch`, into an empty file that can be read and written.
     #[must_use]
-    pub fn new(fetch: Fetch, file: File) -> Self {
+    pub(super) fn new(fetch: Fetch, file: File) -> Self {
         Self {
             fetch,
             file,
@@ -87,7 +87,7 @@ impl GroupFilm {
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn place(&mut self, offset: u64, bytes: &Bytes) -> io::Result<bool> {
+    pub(super) fn place(&mut self, offset: u64, bytes: &Bytes) -> io::Result<bool> {
         let end = offset.saturating_add(bytes.len() as u64);
         let Some(range) = ByteRange::new(offset, end) else { return Ok(false) };
         self.newest = self.newest.max(end);
@@ -99,7 +99,7 @@ impl GroupFilm {
     }
 
     /// The bytes below should be here, or on their way.
-    pub fn expect(&mut self, end: u64) {
+    pub(super) fn expect(&mut self, end: u64) {
         self.newest = self.newest.max(end);
     }
 
@@ -108,7 +108,7 @@ impl GroupFilm {
     /// # Errors
     ///
     /// It was said to end somewhere else.
-    pub fn end(&mut self, length: u64) -> Result<(), FilmError> {
+    pub(super) fn end(&mut self, length: u64) -> Result<(), FilmError> {
         self.newest = self.newest.max(length);
         let learned = self.assembly.learn_total(Some(length), length);
         Ok(learned.map_err(FetchError::from)?)
@@ -116,13 +116,13 @@ impl GroupFilm {
 
     /// Is all of it here?
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.assembly.is_whole()
     }
 
     /// Its length so far, and how much of that came over HTTP.
     #[must_use]
-    pub fn bytes(&self) -> (u64, u64) {
+    pub(super) fn bytes(&self) -> (u64, u64) {
         (self.assembly.held_bytes(), self.fetched)
     }
 
@@ -131,7 +131,7 @@ impl GroupFilm {
     /// # Errors
     ///
     /// The file cannot be read.
-    pub fn read(&self, from: u64, to: u64) -> io::Result<Vec<u8>> {
+    pub(super) fn read(&self, from: u64, to: u64) -> io::Result<Vec<u8>> {
         let end = self.assembly.first_missing(from).min(to);
         let len = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; len];
@@ -144,7 +144,7 @@ impl GroupFilm {
     /// # Errors
     ///
     /// It cannot be had.
-    pub async fn repair(&mut self) -> Result<(), FilmError> {
+    pub(super) async fn repair(&mut self) -> Result<(), FilmError> {
         match &mut self.work {
             Work::Idle => {
                 sleep_until(self.look).await;

@@ -9,7 +9,7 @@ use super::{film::GroupFilm, pace::Pace};
 
 /// The place of what is played here.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct GroupHead {
+pub(super) struct GroupHead {
     at: u64,
     looked: Option<Instant>,
 }
@@ -17,20 +17,20 @@ pub struct GroupHead {
 impl GroupHead {
     /// The next byte that is played.
     #[must_use]
-    pub const fn at(&self) -> u64 {
+    pub(super) const fn at(&self) -> u64 {
         self.at
     }
 
     /// Has it begun?
     #[must_use]
-    pub const fn has_begun(&self) -> bool {
+    pub(super) const fn has_begun(&self) -> bool {
         self.looked.is_some()
     }
 
     /// Begin, or go on where it is. The group began at `state`, and is at the byte `group`: what is little is caught
     /// up with, so that whoever is there from the beginning has the first byte; who comes later begins with the
     /// group.
-    pub fn begin(&mut self, state: &State, group: u64) {
+    pub(super) fn begin(&mut self, state: &State, group: u64) {
         if !self.has_begun() {
             self.at = match Pace::between(state.position, group, state.rate) {
                 Pace::Speed(_) => state.position,
@@ -46,7 +46,7 @@ impl GroupHead {
     /// # Errors
     ///
     /// The movie's file cannot be read.
-    pub fn play(&mut self, film: &GroupFilm, group: u64, rate: u32) -> io::Result<Vec<u8>> {
+    pub(super) fn play(&mut self, film: &GroupFilm, group: u64, rate: u32) -> io::Result<Vec<u8>> {
         let now = Instant::now();
         let Some(looked) = self.looked.replace(now) else {
             self.looked = None;

@@ -237,7 +237,7 @@ impl GroupMember {
         }
     }
 
-    /// What is to be sent again, and a keepalive: often until the clock is known.
+    /// What is to be sent again, and a keepalive: often until the clock is known well.
     fn tick(&mut self) {
         let now = Instant::now();
         self.tick = now + GROUP_TICK;
@@ -245,7 +245,7 @@ impl GroupMember {
             self.send_now(&datagram);
         }
         if now >= self.keepalive {
-            let pause = if self.clock.is_set() { GROUP_KEEPALIVE } else { GROUP_TICK };
+            let pause = if self.clock.is_sure() { GROUP_KEEPALIVE } else { GROUP_TICK };
             self.keepalive = now + pause;
             let sent = self.now();
             let keepalive = Message::Keepalive(Some(self.receipt.counts()));

@@ -4,12 +4,12 @@ mod clock;
 mod film;
 mod head;
 mod member;
+mod movie;
 mod pace;
 mod receipt;
 mod show;
 
-pub use film::{FilmError, GroupFilm};
-pub use head::GroupHead;
+pub use film::FilmError;
 pub use member::{GroupMember, GroupNews};
-pub use pace::Pace;
-pub use show::{GroupShow, ShowError};
+pub use movie::{GroupMoment, GroupMovie, MovieError};
+pub use show::GroupShow;

@@ -4,8 +4,7 @@ use crate::limits::{GROUP_DRIFT_CLOSED, GROUP_DRIFT_MAX, GROUP_DRIFT_MIN, GROUP_
 
 /// What to do until the next look.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Pace {
+pub(super) enum Pace {
     /// Play with that speed, where 1 is the movie's own.
     Speed(f64),
     /// Go to that byte, and on with the movie's own speed.
@@ -15,7 +14,7 @@ pub enum Pace {
 impl Pace {
     /// We are at the byte `ours`, the group is at the byte `group`, and plays `rate` bytes a second.
     #[must_use]
-    pub fn between(ours: u64, group: u64, rate: u32) -> Self {
+    pub(super) fn between(ours: u64, group: u64, rate: u32) -> Self {
         let seconds = |bytes: u64| bytes as f64 / f64::from(rate.max(1));
         let drift = if group >= ours { seconds(group - ours) } else { -seconds(ours - group) };
         if drift.abs() > GROUP_DRIFT_MAX.as_secs_f64() {
