@@ -167,10 +167,7 @@ impl GroupMovie {
     ///
     /// The movie's file cannot be read.
     pub fn play(&mut self) -> io::Result<Vec<u8>> {
-        let Some(state) = self.state.filter(|it| matches!(it.phase, Phase::Playing | Phase::Ended))
-        else {
-            return Ok(Vec::new());
-        };
+        let Some(state) = self.state.filter(is_played) else { return Ok(Vec::new()) };
         let (Some(group), Some((_, film))) = (self.member.position(&state), &self.film) else {
             return Ok(Vec::new());
         };
@@ -209,7 +206,8 @@ impl GroupMovie {
         let was = self.state.replace(state).map_or(Phase::Gathering, |state| state.phase);
         match state.phase {
             Phase::Paused => self.begins = None,
-            Phase::Playing if was == Phase::Paused || !self.head.has_begun() => {
+            Phase::Playing if was == Phase::Paused => self.begins = self.member.when(state.since),
+            _ if is_played(&state) && !self.head.has_begun() => {
                 self.begins = self.member.when(state.since);
             }
             _ => {}
@@ -219,7 +217,7 @@ impl GroupMovie {
     /// The moment has come.
     fn begin(&mut self) {
         self.begins = None;
-        let Some(state) = self.state.filter(|state| state.phase == Phase::Playing) else { return };
+        let Some(state) = self.state.filter(is_played) else { return };
         let group = self.member.position(&state).unwrap_or(state.position);
         self.head.begin(&state, group);
     }
@@ -250,7 +248,7 @@ impl GroupMovie {
             film.expect(group);
         }
         let is_ahead = self.begins.is_some() || !self.head.has_begun();
-        if state.phase == Phase::Playing && is_ahead {
+        if is_played(&state) && is_ahead {
             self.begins = self.member.when(state.since);
         }
         Ok(())
@@ -261,6 +259,11 @@ impl fmt::Debug for GroupMovie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GroupMovie").field("state", &self.state).finish_non_exhaustive()
     }
+}
+
+/// A short movie may have ended before it was begun with here.
+fn is_played(state: &State) -> bool {
+    matches!(state.phase, Phase::Playing | Phase::Ended)
 }
 
 async fn until(time: Option<Instant>) {
