@@ -7,6 +7,7 @@
 //! Nothing here waits, or knows the time of day. What is damaged or missing is passed over: it goes on with
 //! the next fragment or packet that is sound.
 
+mod key;
 mod mp4;
 mod pes;
 mod pull;
@@ -33,6 +34,10 @@ pub(crate) struct Track {
 pub(crate) enum Coding {
     /// H.264.
     H264(Avc),
+    /// VP9.
+    Vp9,
+    /// AV1, and the units that go before its key frames.
+    Av1 { config: Vec<u8> },
     /// Sound.
     Sound(SoundCoding),
     /// What is not decoded; its name is for people.

@@ -305,6 +305,8 @@ fn track(trak: &Trak) -> Track {
     let codecs = &trak.mdia.minf.stbl.stsd.codecs;
     let coding = match codecs.first() {
         Some(Codec::Avc1(avc)) => Coding::H264(avc_of(&avc.avcc)),
+        Some(Codec::Vp09(_)) => Coding::Vp9,
+        Some(Codec::Av01(av1)) => Coding::Av1 { config: av1.av1c.config_obus.clone() },
         Some(Codec::Opus(opus)) => {
             Coding::Sound(SoundCoding::Opus { channels: opus.dops.output_channel_count })
         }

@@ -19,7 +19,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use mp4_atom::{Atom, Avcc};
+use mp4_atom::{Atom, Av1c, Avcc};
 use symphonia::{
     core::{
         codecs::{
@@ -40,8 +40,9 @@ use symphonia::{
     default::get_probe,
 };
 
-use super::{Coding, DemuxError, Event, KnownSound, Sample, SoundCoding, Track, mp4::avc_of};
-use crate::picture::start_code;
+use super::{
+    Coding, DemuxError, Event, KnownSound, Sample, SoundCoding, Track, key::is_key, mp4::avc_of,
+};
 
 /// Beginnings of what is read here, and where in it they are.
 const BEGINNINGS: [(usize, &[u8]); 6] = [
@@ -55,8 +56,7 @@ const BEGINNINGS: [(usize, &[u8]); 6] = [
 ];
 
 /// What is not decoded, for people.
-const NAMES: [(VideoCodecId, &str); 4] =
-    [(CODEC_ID_VP8, "VP8"), (CODEC_ID_VP9, "VP9"), (CODEC_ID_AV1, "AV1"), (CODEC_ID_HEVC, "HEVC")];
+const NAMES: [(VideoCodecId, &str); 2] = [(CODEC_ID_VP8, "VP8"), (CODEC_ID_HEVC, "HEVC")];
 
 /// Takes a stream apart in a thread of its own.
 #[derive(Debug)]
@@ -212,44 +212,43 @@ impl Reader {
     }
 }
 
-/// Times of one track, and how its units are told apart.
+/// Times of one track, and how it is coded.
 struct Clock {
     track: Known,
-    /// Bytes of the length before each unit of H.264.
-    length_bytes: Option<usize>,
+    coding: Coding,
     /// The latest time so far.
     latest: u64,
     has_begun: bool,
 }
 
 impl Clock {
-    fn new(track: &Known) -> Self {
-        let coding = self::track(track).coding;
-        let length_bytes = match coding {
-            Coding::H264(avc) => avc.length_bytes,
-            _ => None,
-        };
-        Self { track: track.clone(), length_bytes, latest: 0, has_begun: false }
+    fn new(known: &Known) -> Self {
+        let coding = track(known).coding;
+        Self { track: known.clone(), coding, latest: 0, has_begun: false }
     }
 
     fn sample(&mut self, packet: Packet) -> Sample {
         let time = self.track.time_base.and_then(|base| base.calc_time(packet.pts));
         let shown_ns = time.map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or_default());
-        // When something is decoded is not said here. None that comes is earlier than the latest but this.
-        let until_ns = if shown_ns > self.latest { self.latest } else { 0 };
+        let until_ns = self.until(shown_ns);
         self.latest = self.latest.max(shown_ns);
-        let is_sync = self.length_bytes.is_none_or(|length| {
-            let mut units = Vec::new();
-            start_code::convert(&packet.data, length, &mut units);
-            start_code::has_idr(&units)
-        });
         Sample {
             track: packet.track_id,
             shown_ns,
             until_ns,
-            is_sync,
+            is_sync: is_key(&self.coding, &packet.data),
             is_continuous: std::mem::replace(&mut self.has_begun, true),
             bytes: packet.data.into(),
+        }
+    }
+
+    /// When something is decoded is not said here. Where frames may be out of order, none that comes is earlier than
+    /// the latest but this.
+    fn until(&self, shown_ns: u64) -> u64 {
+        match &self.coding {
+            Coding::H264(_) if shown_ns > self.latest => self.latest,
+            Coding::H264(_) => 0,
+            _ => shown_ns,
         }
     }
 }
@@ -271,14 +270,20 @@ fn track(known: &Known) -> Track {
 }
 
 fn video_of(video: &VideoCodecParameters) -> Coding {
-    if video.codec != CODEC_ID_H264 {
-        let known = NAMES.iter().find(|(codec, _)| *codec == video.codec);
-        return Coding::Other(known.map_or("unknown", |(_, name)| name).into());
+    let config = video.extra_data.first().map_or(&[][..], |config| &config.data[..]);
+    match video.codec {
+        CODEC_ID_H264 => Avcc::decode_body(&mut &*config).map_or_else(
+            |_| Coding::Other("H.264 without parameters".into()),
+            |avcc| Coding::H264(avc_of(&avcc)),
+        ),
+        CODEC_ID_VP9 => Coding::Vp9,
+        CODEC_ID_AV1 => {
+            let config = Av1c::decode_body(&mut &*config).map(|config| config.config_obus);
+            Coding::Av1 { config: config.unwrap_or_default() }
+        }
+        codec => {
+            let known = NAMES.iter().find(|(it, _)| *it == codec);
+            Coding::Other(known.map_or("unknown", |(_, name)| name).into())
+        }
     }
-    let config = video.extra_data.first();
-    let avcc = config.and_then(|config| Avcc::decode_body(&mut &config.data[..]).ok());
-    avcc.map_or_else(
-        || Coding::Other("H.264 without parameters".into()),
-        |avcc| Coding::H264(avc_of(&avcc)),
-    )
 }

@@ -1,18 +1,19 @@
 //! From coded frames to pictures, in the order in which they are shown.
 //!
 //! ```text
-//!   Sample ──▶ H264 ──▶ Order ──▶ Picture
+//!   Sample ──▶ Gate ──▶ Decoder ──▶ Order ──▶ Picture
 //! ```
 //!
 //! Nothing here waits, or knows the time of day. Bounds are those of [`limits`](crate::limits).
 
-mod h264;
+mod decoder;
+mod gate;
 mod order;
 pub(crate) mod start_code;
 
 use freshet_protocol::{CardCode, Stamp};
 
-use self::{h264::H264, order::Order};
+use self::{gate::Gate, order::Order};
 use crate::demux::{Coding, Sample, Track};
 
 /// A decoded picture, 4:2:0.
@@ -43,6 +44,14 @@ pub struct Arrival {
     pub received: Stamp,
 }
 
+/// When a picture is shown, and when it came.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    /// In nanoseconds of the stream's own time.
+    time_ns: u64,
+    arrival: Arrival,
+}
+
 /// Why there will be no pictures.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -50,38 +59,40 @@ pub enum PictureError {
     /// There is no video in it that can be decoded.
     #[error("its video is {0}, and H.264 is decoded")]
     Codec(String),
+    /// Its decoder was not built in.
+    #[error("its video is {codec}, which only a player built with `--features {feature}` decodes")]
+    Feature {
+        /// What it is.
+        codec: &'static str,
+        /// What builds the decoder in.
+        feature: &'static str,
+    },
     /// There is no video.
     #[error("there is no video in it")]
     NoVideo,
     /// A tool of the codec that the decoder does not know.
     #[error("its video needs {0}, which the decoder does not know")]
-    Tool(&'static str),
+    Tool(String),
 }
 
 /// Makes pictures of the coded frames of a track.
 #[derive(Debug)]
 pub(crate) struct Video {
     track: u32,
-    decoder: H264,
+    gate: Gate,
     order: Order,
+    decoded: Vec<Picture>,
 }
 
 impl Video {
     /// For the first track of video that can be decoded.
     pub(crate) fn of(tracks: &[Track]) -> Result<Self, PictureError> {
         let videos = || tracks.iter().filter(|track| track.is_video);
-        let known = videos().find_map(|track| match &track.coding {
-            Coding::H264(avc) => Some((track.id, avc.clone())),
-            Coding::Sound(_) | Coding::Other(_) => None,
-        });
-        if let Some((track, avc)) = known {
-            return Ok(Self { track, decoder: H264::new(avc), order: Order::default() });
+        let known = videos().find_map(|track| Some((track.id, Gate::of(&track.coding)?)));
+        if let Some((track, gate)) = known {
+            return Ok(Self { track, gate, order: Order::default(), decoded: Vec::new() });
         }
-        let other = videos().find_map(|track| match &track.coding {
-            Coding::Other(name) => Some(name.clone()),
-            Coding::H264(_) | Coding::Sound(_) => None,
-        });
-        Err(other.map_or(PictureError::NoVideo, PictureError::Codec))
+        Err(videos().find_map(|track| lack(&track.coding)).unwrap_or(PictureError::NoVideo))
     }
 
     /// Decode a coded frame; what can be shown now goes into `out`. False: it was left out.
@@ -94,20 +105,30 @@ impl Video {
         if sample.track != self.track {
             return Ok(true);
         }
-        let frame = self.decoder.decode(sample)?;
-        let is_there = frame.is_some();
-        if let Some(frame) = frame {
-            let (width, height, time_ns) = (frame.width, frame.height, sample.shown_ns);
-            let (y, u, v) = (frame.y, frame.u, frame.v);
-            self.order.push(Picture { width, height, y, u, v, time_ns, arrival }, out);
-        }
+        let moment = Moment { time_ns: sample.shown_ns, arrival };
+        let is_there = self.gate.decode(sample, moment, &mut self.decoded)?;
+        self.decoded.drain(..).for_each(|picture| self.order.push(picture, out));
         self.order.until(sample.until_ns, out);
         Ok(is_there)
     }
 
     /// The stream has ended: what was kept back for its order.
     pub(crate) fn finish(&mut self) -> Vec<Picture> {
-        self.order.drain()
+        let mut shown = Vec::new();
+        self.gate.finish(&mut self.decoded);
+        self.decoded.drain(..).for_each(|picture| self.order.push(picture, &mut shown));
+        shown.extend(self.order.drain());
+        shown
+    }
+}
+
+/// Why there are no pictures of that; `None`: it is no video.
+fn lack(coding: &Coding) -> Option<PictureError> {
+    match coding {
+        Coding::Other(name) => Some(PictureError::Codec(name.clone())),
+        Coding::Vp9 => Some(PictureError::Feature { codec: "VP9", feature: "vp9" }),
+        Coding::Av1 { .. } => Some(PictureError::Feature { codec: "AV1", feature: "av1" }),
+        Coding::H264(_) | Coding::Sound(_) => None,
     }
 }
 

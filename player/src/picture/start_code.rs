@@ -33,6 +33,16 @@ pub(crate) fn kinds(units: &[u8]) -> impl Iterator<Item = u8> {
     starts.filter_map(|at| at.last().map(|first| first & 0x1f))
 }
 
+/// `profile_idc` of the parameters among them (ITU-T H.264, 7.3.2.1.1).
+#[cfg(feature = "openh264")]
+pub(crate) fn profile(units: &[u8]) -> Option<u8> {
+    const PARAMETERS: u8 = 7;
+    units.windows(5).find_map(|at| match *at {
+        [0, 0, 1, kind, profile] if kind & 0x1f == PARAMETERS => Some(profile),
+        _ => None,
+    })
+}
+
 /// Is there a picture among them that needs no other?
 pub(crate) fn has_idr(units: &[u8]) -> bool {
     kinds(units).any(|kind| kind == IDR)

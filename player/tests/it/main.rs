@@ -7,6 +7,8 @@
 #[allow(dead_code, reason = "the consumer's tests use all of it")]
 #[path = "../../../consumer/tests/it/fake.rs"]
 mod fake;
+#[cfg(any(feature = "av1", feature = "openh264", feature = "vp9"))]
+mod features;
 mod pictures;
 mod play;
 mod sounds;

@@ -61,9 +61,13 @@ pub(crate) fn ffmpeg(arguments: &str, input: &[u8]) -> Vec<u8> {
 }
 
 fn film(size: &str, options: &str, container: &str, seconds: u32) -> Vec<u8> {
+    encoded(size, &format!("-c:v libx264 -preset veryfast {options} {container}"), seconds)
+}
+
+/// So many seconds of a moving picture, as ffmpeg encodes it.
+pub(crate) fn encoded(size: &str, options: &str, seconds: u32) -> Vec<u8> {
     let arguments = format!(
-        "-f lavfi -i testsrc2=size={size}:rate=30:duration={seconds} -c:v libx264 -preset veryfast \
-         -pix_fmt yuv420p {options} {container} pipe:1"
+        "-f lavfi -i testsrc2=size={size}:rate=30:duration={seconds} -pix_fmt yuv420p {options} pipe:1"
     );
     ffmpeg(&arguments, &[])
 }
@@ -74,38 +78,42 @@ fn hash(parts: [&[u8]; 3]) -> Hash {
     digest.finalize().into()
 }
 
-/// The pictures as ffmpeg decodes them, in the order in which they are shown.
+/// The pictures as ffmpeg decodes them, in the order in which they are shown: Y, U and V, row by row.
+pub(crate) fn raw(film: &[u8]) -> Vec<u8> {
+    ffmpeg("-i pipe:0 -fps_mode passthrough -f rawvideo -pix_fmt yuv420p pipe:1", film)
+}
+
 fn expected(film: &[u8], size: &str) -> Vec<Hash> {
     let (width, height) = size.split_once('x').unwrap();
     let luma = width.parse::<usize>().unwrap() * height.parse::<usize>().unwrap();
-    let raw = ffmpeg("-i pipe:0 -fps_mode passthrough -f rawvideo -pix_fmt yuv420p pipe:1", film);
     let planes = |frame: &[u8]| {
         let (y, rest) = frame.split_at(luma);
         let (u, v) = rest.split_at(luma / 4);
         hash([y, u, v])
     };
-    raw.chunks_exact(luma * 3 / 2).map(planes).collect()
+    raw(film).chunks_exact(luma * 3 / 2).map(planes).collect()
 }
 
 fn hash_of(picture: &Picture) -> Hash {
     hash([&picture.y, &picture.u, &picture.v])
 }
 
-/// The pictures as we decode them, out of pieces of so many bytes.
-fn decoded(film: &[u8], piece: usize) -> (Vec<Hash>, u64) {
+/// The pictures as we decode them, out of pieces of so many bytes, and how many were left out.
+pub(crate) fn shown(film: &[u8], piece: usize) -> (Vec<Picture>, u64) {
     let mut media = Media::new();
     let (mut pictures, mut dropped) = (Vec::new(), 0);
-    let mut last = None;
     for bytes in film.chunks(piece) {
         let out = media.push(bytes, ARRIVAL).unwrap();
         dropped += out.dropped;
         pictures.extend(out.pictures);
     }
     pictures.extend(media.finish().pictures);
-    for picture in &pictures {
-        assert!(last < Some(picture.time_ns), "{:?} behind {last:?}", picture.time_ns);
-        last = Some(picture.time_ns);
-    }
+    assert!(pictures.is_sorted_by(|one, next| one.time_ns < next.time_ns), "{pictures:?}");
+    (pictures, dropped)
+}
+
+fn decoded(film: &[u8], piece: usize) -> (Vec<Hash>, u64) {
+    let (pictures, dropped) = shown(film, piece);
     (pictures.iter().map(hash_of).collect(), dropped)
 }
 
@@ -124,6 +132,14 @@ fn pictures_are_those_of_ffmpeg_to_the_bit() {
             }
         }
     }
+}
+
+#[cfg(not(feature = "vp9"))]
+#[test]
+fn who_lacks_a_decoder_is_told_what_builds_it_in() {
+    let film = encoded("320x240", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -f webm", 1);
+    let told = Media::new().push(&film, ARRIVAL).unwrap_err().to_string();
+    assert!(told.contains("VP9") && told.contains("--features vp9"), "{told}");
 }
 
 /// Where fragments begin, and the bytes before the first of them.
