@@ -110,7 +110,7 @@ pub(crate) fn codes(display: &Display, count: usize) -> Vec<CardCode> {
         });
         let code = place.and_then(|place| place.read(luma));
         codes.extend(code.filter(|code| codes.last() != Some(code)));
-        thread::sleep(Duration::from_millis(5));
+        thread::park_timeout(Duration::from_millis(5));
     }
     codes
 }

@@ -200,9 +200,13 @@ impl Watched {
 
 /// Wait until it is so; never longer than the deadline.
 fn until(what: &str, is_so: impl Fn() -> bool) {
+    within(DEADLINE, what, is_so);
+}
+
+fn within(limit: Duration, what: &str, is_so: impl Fn() -> bool) {
     let begun = Moment::now();
     while !is_so() {
-        assert!(Moment::now().since(begun) < DEADLINE, "{what} did not come about");
+        assert!(Moment::now().since(begun) < limit, "{what} did not come about");
         thread::park_timeout(SAMPLE);
     }
 }
@@ -275,11 +279,22 @@ fn a_link_of_half_the_rate_keeps_the_live_edge() {
     });
 }
 
-/// Ages of pictures in milliseconds, from the lines about them.
-fn ages_in(stats: &Path) -> Vec<f64> {
+/// The lines about pictures.
+fn lines_in(stats: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(stats).unwrap_or_default();
     let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok();
-    text.lines().filter_map(line).filter_map(|line| line["age_ms"].as_f64()).collect()
+    text.lines().filter_map(line).filter(|line| line["age_ms"].is_number()).collect()
+}
+
+/// Ages of pictures in milliseconds.
+fn ages_in(stats: &Path) -> Vec<f64> {
+    lines_in(stats).iter().filter_map(|line| line["age_ms"].as_f64()).collect()
+}
+
+/// When the last picture was shown.
+fn last_in(stats: &Path) -> Duration {
+    let last = lines_in(stats).last().and_then(|line| line["shown"].as_u64());
+    Duration::from_nanos(last.unwrap_or_default())
 }
 
 /// A player that leaves out what would come too late shows pictures that are not old, if not all of them.
@@ -319,7 +334,8 @@ fn pictures_over_a_link_of_half_the_rate_are_not_old() {
     let limited = ages(0).len();
     until("pictures over the slow link", || ages(0).len() > limited + 60);
     let before = ages(0).len();
-    thread::sleep(Duration::from_secs(seconds));
+    let (first, time) = (last_in(&stats[0].1), Duration::from_secs(seconds));
+    within(DEADLINE + time, "pictures for so long", || last_in(&stats[0].1) - first >= time);
     let (mut slow, all) = (ages(0).split_off(before), ages(1));
     links.iter().for_each(Link::lift);
     let lifted = ages(0).len();
