@@ -5,7 +5,7 @@
 
 // The consumer's: a player meets the same distributors.
 #[allow(dead_code, reason = "the consumer's tests use all of it")]
-#[path = "../../../consumer/tests/it/fake.rs"]
+#[path = "../../../consumer/tests/it/fake/mod.rs"]
 mod fake;
 #[cfg(any(feature = "av1", feature = "openh264", feature = "vp9"))]
 mod features;
