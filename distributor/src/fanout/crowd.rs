@@ -17,6 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use freshet_protocol::{Stamp, way};
+use rustix::net::{SendFlags, send};
 use slab::Slab;
 use tokio::{
     net::TcpStream,
@@ -299,8 +300,10 @@ impl Taken {
         }
         let bytes = frame.bytes(self.framing);
         trace!(target: way::TARGET, step = way::SEND, end = frame.end(), peer = port(&self.socket));
-        // Why nothing could be written, the session finds out: it tries again.
-        let written = self.socket.try_write(bytes).unwrap_or(0);
+        // Why nothing could be written, the session finds out: it tries again. Past the runtime, whose own look
+        // at whether the socket is writable is one more place in memory for each consumer.
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let written = send(&*self.socket, bytes, flags).unwrap_or(0);
         if written == 0 {
             return (0, Some(Left { at: self.at, rest: nothing, was_full: true }));
         }
