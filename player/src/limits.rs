@@ -43,6 +43,12 @@ pub const COMING_MAX: usize = 32 << 10;
 /// Steps that the decoder is ahead of the screen.
 pub const DECODED_MAX: usize = 4;
 
+/// Frames in one packet of VP9 (VP9 bitstream specification, annex B).
+pub const VP9_FRAMES_MAX: usize = 8;
+
+/// Steps over one frame of AV1 as it came: each takes a part of it, or gives a picture.
+pub const AV1_STEPS_MAX: usize = 64;
+
 /// Decoded pictures that wait until they are due: half a second, 22 MB at 720 lines, 50 at 1080.
 pub const PICTURES_MAX: usize = 16;
 

@@ -91,3 +91,50 @@ impl Gate {
         matches!(self.coding, Coding::H264(_)) && start_code::has_idr(&self.units)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use std::process::Command;
+
+    use freshet_protocol::Stamp;
+
+    use super::*;
+    use crate::picture::Arrival;
+
+    /// A key frame and nine that hang on it, each behind a delimiter.
+    fn frames() -> Vec<Vec<u8>> {
+        let options = "-hide_banner -loglevel error -f lavfi -i testsrc2=size=64x48:rate=10:duration=1 \
+                       -pix_fmt yuv420p -c:v libx264 -profile:v baseline -g 10 -x264-params aud=1 -f h264 -";
+        let made = Command::new("ffmpeg").args(options.split_whitespace()).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let mut frames: Vec<Vec<u8>> = Vec::new();
+        for (at, byte) in made.stdout.iter().enumerate() {
+            if made.stdout[at..].starts_with(&[0, 0, 0, 1, 9]) {
+                frames.push(Vec::new());
+            }
+            frames.last_mut().unwrap().push(*byte);
+        }
+        frames
+    }
+
+    #[test]
+    fn what_has_no_picture_in_it_is_no_damage() {
+        let mut frames = frames();
+        assert_eq!(frames.len(), 10);
+        frames.insert(5, vec![0, 0, 0, 1, 9, 0xf0]);
+        let mut gate = Gate::of(&Coding::H264(Avc::default())).unwrap();
+        let arrival = Arrival { captured: None, received: Stamp::from_nanos(0) };
+        let mut out = Vec::new();
+        for (at, bytes) in frames.into_iter().enumerate() {
+            let (shown_ns, is_continuous) = (at as u64, true);
+            let (until_ns, is_sync, bytes) = (shown_ns, at == 0, bytes.into());
+            let sample = Sample { track: 1, shown_ns, until_ns, is_sync, is_continuous, bytes };
+            let moment = Moment { time_ns: shown_ns, arrival };
+            assert!(gate.decode(&sample, moment, &mut out).unwrap(), "frame {at}");
+        }
+        gate.finish(&mut out);
+        assert_eq!(out.len(), 10);
+    }
+}

@@ -7,10 +7,10 @@ use re_rav1d::dav1d::{
 };
 
 use super::{Decoder, Fault, picture};
-use crate::picture::{Moment, Picture};
-
-/// Steps over one frame as it came: each takes a part of it, or gives a picture.
-const STEPS_MAX: usize = 64;
+use crate::{
+    limits::AV1_STEPS_MAX,
+    picture::{Moment, Picture},
+};
 
 #[derive(Default)]
 pub(super) struct Av1(Option<Dav1d>);
@@ -27,7 +27,7 @@ impl Decoder for Av1 {
             none => none.insert(open()?),
         };
         let mut sent = dav1d.send_data(units.to_vec(), None, None, None);
-        for _ in 0..STEPS_MAX {
+        for _ in 0..AV1_STEPS_MAX {
             match dav1d.get_picture() {
                 Ok(decoded) => out.push(shown(&decoded, moment)?),
                 Err(Error::Again) if sent != Err(Error::Again) => return sent.map_err(fault),

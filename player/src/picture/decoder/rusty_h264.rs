@@ -19,8 +19,8 @@ impl Decoder for RustyH264 {
     ) -> Result<(), Fault> {
         match self.0.decode(units) {
             Ok(frame) => {
-                let frame = frame.ok_or(Fault::Damage)?;
-                out.push(picture(frame, moment));
+                // There are units without a picture: delimiters, parameters, words beside them.
+                out.extend(frame.map(|frame| picture(frame, moment)));
                 Ok(())
             }
             Err(DecodeError::Unsupported(tool)) => Err(Fault::Tool(tool.into())),

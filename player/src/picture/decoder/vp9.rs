@@ -5,7 +5,10 @@ use std::fmt;
 use rusty_vp9::{DecodedFrame, Error, Vp9Decoder};
 
 use super::{Decoder, Fault};
-use crate::picture::{Moment, Picture};
+use crate::{
+    limits::VP9_FRAMES_MAX,
+    picture::{Moment, Picture},
+};
 
 #[derive(Default)]
 pub(super) struct Vp9(Vp9Decoder);
@@ -19,7 +22,7 @@ impl Decoder for Vp9 {
     ) -> Result<(), Fault> {
         self.0.push(units, None).map_err(fault)?;
         // As many as a packet may have, with one that tells that there are no more.
-        for _ in 0..=FRAMES_MAX {
+        for _ in 0..=VP9_FRAMES_MAX {
             match self.0.next_frame() {
                 Ok(frame) => out.push(picture(frame, moment)?),
                 Err(Error::Again | Error::Eof) => {}
@@ -33,9 +36,6 @@ impl Decoder for Vp9 {
         self.0 = Vp9Decoder::new();
     }
 }
-
-/// Frames in one packet (VP9 bitstream specification, annex B).
-const FRAMES_MAX: usize = 8;
 
 fn fault(error: Error) -> Fault {
     match error {
