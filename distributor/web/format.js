@@ -48,6 +48,17 @@ export function delay(seconds) {
   return seconds < 60 ? `${seconds.toFixed(1)} s` : duration(seconds);
 }
 
+/** A source that posts chunk by chunk is not gone between two of them: seconds that one keeps its stream
+ * for itself (docs/protocol.md, section 6.5). */
+const LEASE = 10;
+
+/** What a stream is at the time `now`, in seconds: complete, live, or waiting for its source. */
+export function state(stream, now) {
+  if (stream.length !== null) return "complete";
+  const silent = now - (stream.updated ?? stream.created) / 1e9;
+  return stream.live || silent < LEASE ? "live" : "waiting";
+}
+
 /** "1 viewer", "2 viewers". */
 export function count(number, one, many = `${one}s`) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;

@@ -2,17 +2,13 @@
 
 import { drawing, element, find, say } from "./dom.js";
 import { Catalogue } from "./events.js";
-import { ago, bytes, count, duration, rate } from "./format.js";
+import { ago, bytes, count, duration, rate, state } from "./format.js";
 
 /** Rows of one section; whoever has more finds them by name. */
 const ROWS_MAX = 200;
 
 /** So many streams need a field to look for one. */
 const FILTER_FROM = 12;
-
-/** A source that posts chunk by chunk is not gone between two of them: seconds that one keeps its stream
- * for itself (docs/protocol.md, section 6.5). */
-const LEASE = 10;
 
 const rows = new Map();
 const catalogue = new Catalogue(draw);
@@ -35,9 +31,7 @@ function draw() {
 }
 
 function stateOf(stream) {
-  if (stream.length !== null) return "complete";
-  const silent = catalogue.now() - (stream.updated ?? stream.created) / 1e9;
-  return stream.live || silent < LEASE ? "live" : "waiting";
+  return state(stream, catalogue.now());
 }
 
 function byNewest(one, other) {

@@ -1,7 +1,7 @@
 // The page `/operate`: streams, consumers, memory and disk, once a second, for those who look after it.
 
 import { element, find, say } from "./dom.js";
-import { ago, bytes, count, duration, rate } from "./format.js";
+import { ago, bytes, count, duration, rate, state } from "./format.js";
 
 /** How often it is looked, in milliseconds. */
 const EVERY = 1000;
@@ -39,7 +39,7 @@ function show(status) {
   facts(status, streams, consumers);
   rows(find("streams"), streams.slice(0, ROWS_MAX), (stream) => stream.id, (stream) => [
     element("a", { href: `/watch/${stream.name}` }, stream.name),
-    stream.length !== null ? "complete" : stream.live ? "live" : "waiting",
+    stateOf(stream, status),
     stream.rate === null ? "–" : rate(stream.rate),
     bytes(stream.bytes),
     stream.updated === undefined ? "–" : ago((status.now - stream.updated) / 1e9),
@@ -58,6 +58,10 @@ function show(status) {
   more("more-consumers", consumers.length + status.consumers_left_out, " who are less behind");
 }
 
+function stateOf(stream, status) {
+  return state(stream, status.now / 1e9);
+}
+
 function more(id, all, which) {
   const left = all - ROWS_MAX;
   find(id).hidden = left <= 0;
@@ -67,7 +71,7 @@ function more(id, all, which) {
 function facts(status, streams, consumers) {
   say(find("version"), `${status.version}  ·  up for ${duration((status.now - status.began) / 1e9)}`);
   say(find("in"), flow(status, "received_bytes"));
-  say(find("in-note"), count(streams.filter((stream) => stream.live).length, "live stream"));
+  say(find("in-note"), count(streams.filter((stream) => stateOf(stream, status) === "live").length, "live stream"));
   say(find("out"), flow(status, "sent_bytes"));
   say(find("out-note"), count(consumers.length + status.consumers_left_out, "consumer"));
   say(find("behind"), consumers.length === 0 ? "–" : behind(consumers[0]));

@@ -33,6 +33,9 @@ fn the_page_shows_streams_and_who_is_behind() {
     slow.write_all(b"GET /live/town/radio?from=start HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     browser.open(&format!("http://{}/operate", node.address));
     browser.wait_for("document.querySelector('#streams tr')?.innerText.includes('town/radio')");
+    // Its source posts chunk by chunk, and none is under way.
+    browser.wait_for("document.querySelector('#streams tr').innerText.includes('live')");
+    browser.wait_for("document.getElementById('in-note').innerText === '1 live stream'");
     let row = "document.querySelector('#consumers tr')?.innerText ?? ''";
     let port = slow.local_addr().unwrap().port();
     browser.wait_for(&format!("({row}).includes('127.0.0.1:{port}')"));
