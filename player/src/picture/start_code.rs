@@ -43,6 +43,12 @@ pub(crate) fn profile(units: &[u8]) -> Option<u8> {
     })
 }
 
+/// Is there a part of a picture among them (ITU-T H.264, table 7-1)?
+#[cfg(feature = "openh264")]
+pub(crate) fn has_picture(units: &[u8]) -> bool {
+    kinds(units).any(|kind| (1..=IDR).contains(&kind))
+}
+
 /// Is there a picture among them that needs no other?
 pub(crate) fn has_idr(units: &[u8]) -> bool {
     kinds(units).any(|kind| kind == IDR)

@@ -44,7 +44,10 @@ impl Decoder for OpenH264 {
             Some(decoder) => decoder,
             none => none.insert(decoder().ok_or(Fault::Damage)?),
         };
-        self.moments.insert(moment.time_ns, moment.arrival);
+        // Units without a picture, as a delimiter by itself, have no moment.
+        if start_code::has_picture(units) {
+            self.moments.insert(moment.time_ns, moment.arrival);
+        }
         if self.moments.len() > REORDER_PICTURES_MAX {
             self.moments.pop_first();
         }
