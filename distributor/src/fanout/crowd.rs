@@ -67,6 +67,8 @@ struct Shard {
 #[derive(Debug, Default)]
 struct Seats {
     taken: Slab<Taken>,
+    /// What was written last.
+    frame: Frame,
     /// Is there a walker? It ends when it finds that nobody sits here any more.
     is_walked: bool,
 }
@@ -151,9 +153,16 @@ impl Crowd {
         Seat { crowd: Arc::clone(self), shard, key, back }
     }
 
-    /// Write one frame to those in a shard who are behind, to a few at a time.
-    fn write(&self, shard: &Shard, from: usize, frame: &mut Frame) -> Batch {
-        let batch = Batch::serve(&mut lock(&shard.seats), from, &self.stream, frame);
+    /// Write one frame to those in a shard who are behind, to a few at a time; what is next is looked for `anew`
+    /// by whoever begins.
+    fn write(&self, shard: &Shard, from: usize, anew: bool) -> Batch {
+        let batch = {
+            let mut seats = lock(&shard.seats);
+            if anew {
+                seats.frame.forget();
+            }
+            Batch::serve(&mut seats, from, &self.stream)
+        };
         self.fanout.sent().inc_by(batch.bytes);
         if let Some(received) = batch.received {
             self.stream.count_ages(received, batch.writes);
@@ -181,11 +190,10 @@ impl Crowd {
     }
 
     /// Write one frame to everybody in a shard who is behind; is there more to be had by now?
-    async fn round(&self, shard: &Shard, frame: &mut Frame) -> bool {
-        frame.forget();
+    async fn round(&self, shard: &Shard) -> bool {
         let (mut more, mut from) = (false, Some(0));
         while let Some(key) = from {
-            let batch = self.write(shard, key, frame);
+            let batch = self.write(shard, key, key == 0);
             (more, from) = (more | batch.more, batch.next);
             if from.is_some() {
                 yield_now().await;
@@ -198,21 +206,17 @@ impl Crowd {
 impl Edge for Crowd {
     /// Serve a handful here and now; where they are more, have it done.
     fn serve(&self) {
-        let few = !self.is_crowded();
-        if few && !self.write(&self.first, 0, &mut Frame::new()).more {
+        let few = self.first.load() <= WALK_SEATS_MIN;
+        if few && !self.write(&self.first, 0, true).more {
             self.others.iter().for_each(|shard| shard.tell());
         } else {
             self.shards().for_each(|shard| shard.tell());
         }
     }
 
-    fn is_crowded(&self) -> bool {
-        self.first.load() > WALK_SEATS_MIN
-    }
-
     fn is_behind(&self) -> bool {
-        let end = self.stream.end();
-        self.shards().any(|shard| shard.is_behind(end))
+        let crowded = |shard: &&Arc<Shard>| shard.load() > WALK_SEATS_MIN;
+        self.shards().filter(crowded).any(|shard| shard.is_behind(self.stream.end()))
     }
 }
 
@@ -224,12 +228,12 @@ fn waits_for_more(there: u64, since: Duration, in_a_row: u32) -> bool {
 
 /// Serve a shard, until nobody sits there any more.
 async fn walk(crowd: Arc<Crowd>, shard: Arc<Shard>) {
-    let (mut frame, mut walked, mut put_off) = (Frame::new(), None, 0);
+    let (mut walked, mut put_off) = (None, 0);
     loop {
         put_off = crowd.gather(&shard, walked, put_off).await;
         walked = Some(Instant::now());
         let end = crowd.stream.end();
-        let there_is_more = crowd.round(&shard, &mut frame).await;
+        let there_is_more = crowd.round(&shard).await;
         if shard.is_deserted() {
             return;
         }
@@ -261,10 +265,11 @@ struct Batch {
 
 impl Batch {
     /// Serve the seats from `from` on.
-    fn serve(seats: &mut Seats, from: usize, stream: &Stream, frame: &mut Frame) -> Self {
+    fn serve(seats: &mut Seats, from: usize, stream: &Stream) -> Self {
         let (mut batch, mut looks) = (Self::default(), 0);
         for key in from..seats.taken.capacity() {
-            let Some(taken) = seats.taken.get_mut(key) else { continue };
+            let Seats { taken, frame, .. } = &mut *seats;
+            let Some(taken) = taken.get_mut(key) else { continue };
             if looks == WALK_SEATS_MAX {
                 batch.next = Some(key);
                 break;
@@ -335,8 +340,7 @@ impl Shard {
 
     /// Has its walker much to do before it comes to the stream's `end`?
     fn is_behind(&self, end: u64) -> bool {
-        let much = FRAME_BYTES_MAX as u64;
-        end.saturating_sub(self.served.load(Relaxed)) > much && self.load() > WALK_SEATS_MIN
+        end.saturating_sub(self.served.load(Relaxed)) > FRAME_BYTES_MAX as u64
     }
 
     /// Is it empty? Then the walker who asks ends, and whoever comes next has a new one.

@@ -1,7 +1,5 @@
 //! The bytes that are next at one place of a stream, framed once for all who are there.
 
-use std::io::Write;
-
 use freshet_protocol::Stamp;
 
 use crate::{
@@ -23,6 +21,8 @@ const HEAD_BYTES: usize = 10;
 
 const CRLF: &[u8; 2] = b"\r\n";
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// ```text
 ///   ......1000 CRLF  bytes of the stream  CRLF
 ///         └── begin
@@ -41,7 +41,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             at: None,
             ahead: Ahead::Edge,
@@ -72,17 +72,21 @@ impl Frame {
 
     /// Put the head before the bytes, and CRLF behind them.
     fn frame(&mut self) {
-        let length = self.buffer.len() - HEAD_BYTES;
-        let mut head = [0; HEAD_BYTES];
-        let mut room = head.as_mut_slice();
-        // There is room for any length that a frame has.
-        let _ = write!(room, "{length:x}\r\n");
-        self.begin = room.len();
-        let head = head.get(..HEAD_BYTES - self.begin).unwrap_or_default();
-        if let Some(place) = self.buffer.get_mut(self.begin..HEAD_BYTES) {
-            place.copy_from_slice(head);
-        }
+        let mut length = self.buffer.len() - HEAD_BYTES;
         self.buffer.extend_from_slice(CRLF);
+        let Some((head, _)) = self.buffer.split_first_chunk_mut::<HEAD_BYTES>() else { return };
+        let [digits @ .., cr, lf] = head;
+        [*cr, *lf] = *CRLF;
+        // By hand: what formats anything at all is not at hand where chunks come far apart.
+        self.begin = digits.len();
+        for place in digits.iter_mut().rev() {
+            *place = DIGITS.get(length % 16).copied().unwrap_or_default();
+            self.begin -= 1;
+            length /= 16;
+            if length == 0 {
+                break;
+            }
+        }
     }
 
     /// Since when its first byte is here.
@@ -107,6 +111,12 @@ impl Frame {
             Framing::Raw => self.buffer.get(HEAD_BYTES..end),
         };
         bytes.unwrap_or_default()
+    }
+}
+
+impl Default for Frame {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -128,6 +128,10 @@ impl Holdings {
             return Err(WriteError::PastEnd { total, at: range.start().max(total) });
         }
         let (end, max) = (self.readable.end(), gap_bytes_max);
+        if range.start() == end && self.readable.runs() > 0 {
+            // Most of what comes.
+            return Ok(());
+        }
         if range.start() > end.saturating_add(max) {
             return Err(WriteError::Gap { at: range.start(), end, max });
         }
@@ -161,25 +165,41 @@ impl Holdings {
         to_disk: bool,
         acknowledge: bool,
     ) -> Vec<(u64, Bytes)> {
-        let mut pieces = Vec::new();
         let Some(kept) = ByteRange::new(range.start().max(self.retained_from), range.end()) else {
-            return pieces;
+            return Vec::new();
         };
-        for missing in self.readable.missing(kept).iter() {
-            let from = usize::try_from(missing.start() - range.start()).unwrap_or(usize::MAX);
-            let len = usize::try_from(missing.len()).unwrap_or(usize::MAX);
-            let Some(piece) = bytes.get(from..from.saturating_add(len)) else { continue };
-            pieces.push((missing.start(), self.ring.insert(missing.start(), piece, times)));
-            self.readable.insert(missing);
-            self.received += missing.len();
-            if to_disk {
-                self.pending.insert(missing);
-            }
-            if acknowledge || !to_disk {
-                self.acknowledged.insert(missing);
-            }
+        if kept.start() >= self.readable.end() {
+            // Most of what comes: the sets need not be asked what of it is missing.
+            return self.put(range, kept, bytes, times, to_disk, acknowledge).into_iter().collect();
         }
-        pieces
+        let missing = self.readable.missing(kept);
+        let put = |missing| self.put(range, missing, bytes, times, to_disk, acknowledge);
+        missing.iter().filter_map(put).collect()
+    }
+
+    /// Put `missing`, of the `bytes` of `range`, into the ring and the sets.
+    fn put(
+        &mut self,
+        range: ByteRange,
+        missing: ByteRange,
+        bytes: &[u8],
+        times: Times,
+        to_disk: bool,
+        acknowledge: bool,
+    ) -> Option<(u64, Bytes)> {
+        let from = usize::try_from(missing.start() - range.start()).unwrap_or(usize::MAX);
+        let len = usize::try_from(missing.len()).unwrap_or(usize::MAX);
+        let piece = bytes.get(from..from.saturating_add(len))?;
+        let shared = self.ring.insert(missing.start(), piece, times);
+        self.readable.insert(missing);
+        self.received += missing.len();
+        if to_disk {
+            self.pending.insert(missing);
+        }
+        if acknowledge || !to_disk {
+            self.acknowledged.insert(missing);
+        }
+        Some((missing.start(), shared))
     }
 
     /// `range` is on the disk. True if it has left the ring already: then whoever waits for it must

@@ -17,9 +17,6 @@ pub(crate) trait Edge: Send + Sync {
     /// Write to them what has come, or tell those who do.
     fn serve(&self);
 
-    /// Are they more than a handful, whom others serve?
-    fn is_crowded(&self) -> bool;
-
     /// Are we, not they, too slow for what comes in?
     fn is_behind(&self) -> bool;
 }
@@ -49,13 +46,12 @@ impl News {
         self.changed.send_replace(());
     }
 
-    /// Let those who serve the edge have the processor: once, as they have been woken, and until they
-    /// lag behind no more. What is taken in faster than it can be sent leaves memory, and is read from
-    /// the disk by each consumer. One whose socket is full sits there no longer: nobody waits for a peer
-    /// here. To be called before bytes are taken in: afterwards, another origin could take over a request
-    /// that has not answered for them yet. Cancel safe.
+    /// Let those who serve the edge have the processor until they lag behind no more. What is taken in faster
+    /// than it can be sent leaves memory, and is read from the disk by each consumer. One whose socket is full
+    /// sits there no longer: nobody waits for a peer here. To be called before bytes are taken in: afterwards,
+    /// another origin could take over a request that has not answered for them yet. Cancel safe.
     pub(super) async fn pace(&self) {
-        let edge = lock(&self.edge).clone().filter(|edge| edge.is_crowded());
+        let edge = lock(&self.edge).clone().filter(|edge| edge.is_behind());
         let Some(edge) = edge else { return };
         for _ in 0..PACE_YIELDS_MAX {
             yield_now().await;

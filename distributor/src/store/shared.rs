@@ -77,8 +77,21 @@ impl Shared {
     ) -> Option<(mpsc::OwnedPermit<Op>, OwnedSemaphorePermit)> {
         self.config.data.as_ref()?;
         let bytes = u32::try_from(bytes.min(limits::DISK_QUEUE_BYTES_MAX)).unwrap_or(u32::MAX);
+        if let Some(way) = self.free_way_to_disk(bytes) {
+            return Some(way);
+        }
         let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.ok()?;
         let slot = self.queue.clone().reserve_owned().await.ok()?;
+        Some((slot, room))
+    }
+
+    /// The same where nobody has to wait for it, which is shorter.
+    fn free_way_to_disk(
+        &self,
+        bytes: u32,
+    ) -> Option<(mpsc::OwnedPermit<Op>, OwnedSemaphorePermit)> {
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes).ok()?;
+        let slot = self.queue.clone().try_reserve_owned().ok()?;
         Some((slot, room))
     }
 
