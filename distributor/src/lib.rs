@@ -16,6 +16,7 @@ mod fanout;
 mod groups;
 mod http;
 mod hub;
+mod inlet;
 mod join;
 mod metrics;
 mod serve;

@@ -18,6 +18,14 @@ pub const TARGET_BYTES_MAX: usize = 4 << 10;
 /// stream from newest-first.
 pub const HYPER_BUFFER_BYTES: usize = 16 << 10;
 
+/// Bytes that are read at once of a body that is read past hyper: what a fast origin has in flight, and little
+/// of it is touched by one that posts small chunks.
+pub const STRAIGHT_READ_BYTES: usize = 64 << 10;
+
+/// Bytes of a line that says the size of a chunk, its extensions (RFC 9112, section 7.1.1) among them; hyper takes
+/// as many. Nobody sends any.
+pub const CHUNK_LINE_BYTES_MAX: usize = 16 << 10;
+
 /// Unsent bytes in the kernel at which a socket counts as full (`TCP_NOTSENT_LOWAT`): bytes past
 /// this are better kept here, where newer ones can still go first.
 pub const UNSENT_BYTES_MAX: u32 = 16 << 10;

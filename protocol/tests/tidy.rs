@@ -40,7 +40,7 @@ const LAYERS: [&[&str]; 11] = [
     &["upstream"],
     &["fabric", "lease", "store"],
     &["join"],
-    &["config", "metrics"],
+    &["config", "inlet", "metrics"],
     &["limits"],
 ];
 

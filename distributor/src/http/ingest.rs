@@ -9,12 +9,9 @@
 //!
 //! The body is counted; what Content-Length says is only used to refuse early.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use freshet_protocol::{
     ChunkRange, ETagList, Placed, Sha256Digest, Stamp, StreamName,
     field::{CONTENT_DIGEST, ORIGIN_ID, ORIGIN_TIME},
@@ -22,16 +19,14 @@ use freshet_protocol::{
 };
 use http::{Method, header, request::Parts};
 use sha2::{Digest, Sha256};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout},
-};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     Asked, Response, Site,
     fields::{self, FieldError},
     headers,
     intake::{Intake, IntakeError},
+    relay::{Relay, next, put},
     reply::{self, Refusal},
 };
 use crate::{
@@ -40,11 +35,11 @@ use crate::{
 };
 
 /// What the head says of the bytes.
-#[derive(Debug)]
-struct Chunk {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunk {
     place: Place,
     digest: Option<Sha256Digest>,
-    captured: Option<Stamp>,
+    pub(super) captured: Option<Stamp>,
 }
 
 /// Where the bytes belong.
@@ -69,8 +64,9 @@ pub(super) async fn take(
     let chunk = Chunk::read(&asked.head)?;
     chunk.check(intake.announced(), asked.site.bounds.chunk_bytes_max)?;
     let claim = claim(asked)?;
-    let mut publisher = asked.site.hub.publish(name, claim).await?;
-    let written = match write(asked, &mut publisher, intake, &chunk).await {
+    let publisher = asked.site.hub.publish(name, claim).await?;
+    let (mut publisher, written) = write(asked, publisher, intake, chunk).await;
+    let written = match written {
         Ok(Some(total)) => publisher.complete(total).await.map_err(Refusal::from),
         Ok(None) => Ok(()),
         Err(refusal) => Err(refusal),
@@ -155,10 +151,33 @@ impl Chunk {
         }
     }
 
+    /// Where the body goes, if it may be written.
+    fn plan(&self, publisher: &mut Publisher) -> Result<Plan, WriteError> {
+        let (at, told) = match self.place {
+            Place::At(Placed { range, total }) => {
+                publisher.admit(range, total)?;
+                (range.start(), total)
+            }
+            Place::Length(total) => (total, Some(total)),
+            Place::Append => (publisher.stream().end(), None),
+            Place::Whole => (0, None),
+        };
+        let overlaps =
+            |range| publisher.stream().with_readable(|readable, _| readable.overlaps(range));
+        let is_checked = match self.place {
+            _ if self.digest.is_some() => true,
+            Place::At(Placed { range, .. }) => {
+                range.len() <= limits::CHECKED_CHUNK_BYTES_MAX && overlaps(range)
+            }
+            _ => false,
+        };
+        Ok(Plan { at, told, is_checked })
+    }
+
     /// When bytes were captured that came in so much `later` than the first: as much later. They were
     /// captured no earlier, for the first were before them, and not so much later that they would have
     /// been on their way for a shorter time than these.
-    fn captured_later(&self, later: Duration) -> Option<Stamp> {
+    pub(super) fn captured_later(&self, later: Duration) -> Option<Stamp> {
         let nanos = i64::try_from(later.as_nanos()).unwrap_or(i64::MAX);
         self.captured.map(|first| first.shifted(nanos))
     }
@@ -173,60 +192,34 @@ impl Chunk {
     }
 }
 
+/// How the body is to be written.
+struct Plan {
+    at: u64,
+    /// The complete length, where the head tells it.
+    told: Option<u64>,
+    /// The whole is compared before any of it is kept.
+    is_checked: bool,
+}
+
 /// Write the body; the complete length, where it is known by now.
 async fn write(
     asked: &Asked,
-    publisher: &mut Publisher,
+    mut publisher: Publisher,
     intake: &mut Intake,
-    chunk: &Chunk,
-) -> Result<Option<u64>, Refusal> {
-    let (at, told) = match chunk.place {
-        Place::At(Placed { range, total }) => {
-            publisher.admit(range, total)?;
-            (range.start(), total)
-        }
-        Place::Length(total) => (total, Some(total)),
-        Place::Append => (publisher.stream().end(), None),
-        Place::Whole => (0, None),
+    chunk: Chunk,
+) -> (Publisher, Result<Option<u64>, Refusal>) {
+    let Plan { at, told, is_checked } = match chunk.plan(&mut publisher) {
+        Ok(plan) => plan,
+        Err(error) => return (publisher, Err(error.into())),
     };
-    let overlaps = |range| publisher.stream().with_readable(|readable, _| readable.overlaps(range));
-    let checked = match chunk.place {
-        _ if chunk.digest.is_some() => true,
-        Place::At(Placed { range, .. }) => {
-            range.len() <= limits::CHECKED_CHUNK_BYTES_MAX && overlaps(range)
-        }
-        _ => false,
-    };
-    let end = if checked {
-        write_checked(asked, publisher, intake, chunk, at).await?
+    let (publisher, end) = if is_checked {
+        let end = write_checked(asked, &mut publisher, intake, &chunk, at).await;
+        (publisher, end)
     } else {
-        write_through(asked, publisher, intake, chunk, at).await?
+        Relay::new(&asked.site, publisher, chunk, at).run(intake).await
     };
-    Ok(told.or_else(|| (chunk.place == Place::Whole).then_some(end)))
-}
-
-/// Relay each frame as it comes; where the last one ended.
-async fn write_through(
-    asked: &Asked,
-    publisher: &mut Publisher,
-    intake: &mut Intake,
-    chunk: &Chunk,
-    at: u64,
-) -> Result<u64, Refusal> {
-    let (mut got, mut first_came) = (0, None);
-    while let Some(bytes) = next(publisher, intake).await? {
-        refuse_surplus(chunk, got + bytes.len() as u64)?;
-        let begun = Instant::now();
-        let later = begun - *first_came.get_or_insert(begun);
-        let captured = chunk.captured_later(later);
-        if let Some(captured) = captured.filter(|_| got == 0) {
-            asked.site.metrics.came_in(Stamp::from(SystemTime::now()).since(captured));
-        }
-        got += put(publisher, at + got, bytes, captured).await?;
-        intake.waited(begun);
-    }
-    refuse_shortage(chunk, got)?;
-    Ok(at + got)
+    let is_whole = chunk.place == Place::Whole;
+    (publisher, end.map(|end| told.or_else(|| is_whole.then_some(end))))
 }
 
 /// Wait for the whole chunk, compare it, and only then keep it; where it ended.
@@ -277,33 +270,7 @@ async fn room(site: &Site, bytes: u64) -> Result<OwnedSemaphorePermit, IntakeErr
     }
 }
 
-/// The next bytes, unless a newer request of the same origin took over meanwhile. Cancel safe.
-async fn next(publisher: &Publisher, intake: &mut Intake) -> Result<Option<Bytes>, Refusal> {
-    tokio::select! {
-        biased;
-        () = publisher.superseded() => Err(WriteError::Superseded.into()),
-        bytes = intake.next() => Ok(bytes?),
-    }
-}
-
-/// Write `bytes` in frames of a bounded size; how many there were.
-async fn put(
-    publisher: &mut Publisher,
-    at: u64,
-    mut bytes: Bytes,
-    captured: Option<Stamp>,
-) -> Result<u64, WriteError> {
-    let mut written = 0;
-    while !bytes.is_empty() {
-        let frame = bytes.split_to(bytes.len().min(limits::FRAME_BYTES_MAX));
-        let length = frame.len() as u64;
-        publisher.write(at + written, frame, captured).await?;
-        written += length;
-    }
-    Ok(written)
-}
-
-fn refuse_surplus(chunk: &Chunk, got: u64) -> Result<(), IntakeError> {
+pub(super) fn refuse_surplus(chunk: &Chunk, got: u64) -> Result<(), IntakeError> {
     match (chunk.place, chunk.length()) {
         (Place::Length(_), _) if got > 0 => Err(IntakeError::Unwanted),
         (_, Some(expected)) if got > expected => Err(IntakeError::Long { expected }),
@@ -311,7 +278,7 @@ fn refuse_surplus(chunk: &Chunk, got: u64) -> Result<(), IntakeError> {
     }
 }
 
-fn refuse_shortage(chunk: &Chunk, got: u64) -> Result<(), Refusal> {
+pub(super) fn refuse_shortage(chunk: &Chunk, got: u64) -> Result<(), Refusal> {
     match chunk.length() {
         Some(expected) if got < expected => Err(IntakeError::Short { got, expected }.into()),
         _ => Ok(()),

@@ -1,17 +1,32 @@
 //! A request's body as it comes in: counted, not slower than it may be, and never left half-read
 //! without a thought for the sender.
 
-use std::{pin::Pin, time::Duration};
+use std::{
+    fmt,
+    future::poll_fn,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use freshet_protocol::Sha256Digest;
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::BoundsConfig, limits};
+use super::reply::Refusal;
+use crate::{
+    config::BoundsConfig,
+    hub::WriteError,
+    inlet::{Inlet, Straight},
+    limits,
+};
 
 /// Why a body is not taken, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -42,11 +57,14 @@ pub(super) enum IntakeError {
 #[derive(Debug)]
 pub(super) struct Intake {
     body: Incoming,
+    inlet: Arc<Inlet>,
     floor: Floor,
     stop: CancellationToken,
     got: u64,
     /// The peer waits to be asked for the body, and has not been.
     unasked: bool,
+    /// It was read to its end: of a body of chunks hyper does not say so afterwards.
+    ended: bool,
     /// It broke off: there is nothing more to come.
     broken: bool,
 }
@@ -54,12 +72,13 @@ pub(super) struct Intake {
 impl Intake {
     pub(super) fn new(
         body: Incoming,
+        inlet: Arc<Inlet>,
         asks_first: bool,
         bounds: &BoundsConfig,
         stop: CancellationToken,
     ) -> Self {
         let floor = Floor::new(bounds.body_rate_min, bounds.body_grace);
-        Self { body, floor, stop, got: 0, unasked: asks_first, broken: false }
+        Self { body, inlet, floor, stop, got: 0, unasked: asks_first, ended: false, broken: false }
     }
 
     /// How many bytes it will have, where it says so.
@@ -75,13 +94,13 @@ impl Intake {
                 biased;
                 () = self.stop.cancelled() => return Err(IntakeError::Stopping),
                 frame = self.body.frame() => frame,
-                () = self.floor.passed() => {
-                    let Floor { rate, grace, .. } = self.floor;
-                    return Err(IntakeError::Slow { rate, grace });
-                }
+                () = self.floor.passed() => return Err(self.floor.error()),
             };
             match frame {
-                None => return Ok(None),
+                None => {
+                    self.ended = true;
+                    return Ok(None);
+                }
                 Some(Ok(frame)) => {
                     // Trailers say nothing that we ask for.
                     let Some(bytes) = frame.into_data().ok().filter(|it| !it.is_empty()) else {
@@ -99,6 +118,27 @@ impl Intake {
         }
     }
 
+    /// Read on past hyper, until `superseded`, if all that hyper has read is handed out, and a chunk of the
+    /// chunked coding begins with what comes next.
+    pub(super) fn direct(&mut self, superseded: &CancellationToken) -> Option<Direct> {
+        let straight = self.inlet.take(self.got)?;
+        let (stop, superseded) = (self.stop.clone(), superseded.clone());
+        let events = FuturesUnordered::from_iter([
+            Box::pin(stop.cancelled_owned().map(|()| Event::Stopping))
+                as Pin<Box<dyn Future<Output = Event> + Send>>,
+            Box::pin(superseded.cancelled_owned().map(|()| Event::Superseded)),
+        ]);
+        let Floor { rate, grace, due, .. } = self.floor;
+        let floor = Floor { rate, grace, due, timer: None };
+        Some(Direct { straight, floor, events, got: self.got, is_flowing: true, broken: false })
+    }
+
+    /// Go on where `direct` has ended.
+    pub(super) fn resume(&mut self, direct: Direct) {
+        let Direct { floor, got, broken, .. } = direct;
+        (self.floor, self.got, self.broken) = (floor, got, broken);
+    }
+
     /// We made the peer wait since `since`: that time is not held against it.
     pub(super) fn waited(&mut self, since: Instant) {
         self.floor.forgive(since.elapsed());
@@ -106,7 +146,7 @@ impl Intake {
 
     /// Is there nothing left that the peer might be sending?
     pub(super) fn is_done(&self) -> bool {
-        self.body.is_end_stream()
+        self.ended || self.body.is_end_stream()
     }
 
     /// Did the connection end in the middle of it?
@@ -126,6 +166,73 @@ impl Intake {
         }
         let rest = async { while let Some(Ok(_)) = self.body.frame().await {} };
         timeout(limits::DRAIN_TIME_MAX, rest).await.is_ok() && self.is_done()
+    }
+}
+
+/// Why a body is given up before its end.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Stopping,
+    Superseded,
+}
+
+/// What is left of a body of chunks, read past hyper.
+pub(super) struct Direct {
+    straight: Straight,
+    floor: Floor,
+    /// Polled when one of them is woken, and not at each byte.
+    events: FuturesUnordered<Pin<Box<dyn Future<Output = Event> + Send>>>,
+    /// Bytes of the whole body so far.
+    got: u64,
+    /// The last look for bytes found some.
+    is_flowing: bool,
+    broken: bool,
+}
+
+impl Direct {
+    /// The next bytes; `None` where hyper is to go on. Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
+        if mem::take(&mut self.is_flowing) {
+            // Where there are always bytes, nothing else would have its turn.
+            self.look_up(cx)?;
+        }
+        let Poll::Ready(came) = self.straight.poll_next(cx) else {
+            self.look_up(cx)?;
+            return self.floor.poll_passed(cx).map(|()| Err(self.floor.error().into()));
+        };
+        let bytes = came.map_err(|error| {
+            self.broken = true;
+            IntakeError::Broken { got: self.got, why: error.to_string() }
+        })?;
+        let came = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        self.is_flowing = true;
+        self.got += came;
+        self.floor.credit(came);
+        Poll::Ready(Ok(bytes))
+    }
+
+    /// Has something happened that ends it?
+    fn look_up(&mut self, cx: &mut Context<'_>) -> Result<(), Refusal> {
+        match self.events.poll_next_unpin(cx) {
+            Poll::Ready(Some(Event::Stopping)) => Err(IntakeError::Stopping.into()),
+            Poll::Ready(Some(Event::Superseded)) => Err(WriteError::Superseded.into()),
+            Poll::Ready(None) | Poll::Pending => Ok(()),
+        }
+    }
+
+    /// We made the peer wait since `since`: that time is not held against it.
+    pub(super) fn waited(&mut self, since: Instant) {
+        self.floor.forgive(since.elapsed());
+    }
+}
+
+impl fmt::Debug for Direct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direct").field("got", &self.got).finish_non_exhaustive()
     }
 }
 
@@ -155,17 +262,27 @@ impl Floor {
 
     /// Resolves when the body is too slow. Cancel safe.
     async fn passed(&mut self) {
+        poll_fn(|cx| self.poll_passed(cx)).await;
+    }
+
+    fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.rate == 0 {
-            return std::future::pending().await;
+            return Poll::Pending;
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(self.due)));
         loop {
-            timer.as_mut().await;
+            ready!(timer.as_mut().poll(cx));
             if timer.deadline() >= self.due {
-                return;
+                return Poll::Ready(());
             }
             timer.as_mut().reset(self.due);
         }
+    }
+
+    /// What is said of a body that is too slow.
+    fn error(&self) -> IntakeError {
+        let Self { rate, grace, .. } = *self;
+        IntakeError::Slow { rate, grace }
     }
 }
 

@@ -20,6 +20,7 @@ mod intake;
 mod native;
 mod plain;
 mod range;
+mod relay;
 mod reply;
 mod session;
 mod status;

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     fanout::HandOver,
+    inlet::Inlet,
     limits,
     stall::{Shared, Stalling},
 };
@@ -39,9 +40,13 @@ pub(crate) async fn session(socket: TcpStream, site: Arc<Site>) {
     let socket = Arc::new(socket);
     let handover = Arc::new(HandOver::new(&site.fanout, &socket));
     let line = Arc::new(Line::new(Arc::clone(&handover)));
-    let service = service_fn(|request| answer(Arc::clone(&site), Arc::clone(&line), request));
-    let connection =
-        builder(site.bounds.idle).serve_connection(wire(&socket, handover, &site, &line), service);
+    let inlet = Inlet::new(&socket, site.metrics.received.clone());
+    let service = service_fn(|request| {
+        let (line, inlet) = (Arc::clone(&line), Arc::clone(&inlet));
+        answer(Arc::clone(&site), line, inlet, request)
+    });
+    let io = wire(&socket, handover, &site, &line, &inlet);
+    let connection = builder(site.bounds.idle).serve_connection(io, service);
     tokio::pin!(connection);
 
     let stop = async {
@@ -87,12 +92,18 @@ pub(crate) async fn session(socket: TcpStream, site: Arc<Site>) {
 type Io = TokioIo<Wire<Stalling<Shared>>>;
 
 /// The wire below hyper.
-fn wire(socket: &Arc<TcpStream>, handover: Arc<HandOver>, site: &Site, line: &Arc<Line>) -> Io {
+fn wire(
+    socket: &Arc<TcpStream>,
+    handover: Arc<HandOver>,
+    site: &Site,
+    line: &Arc<Line>,
+    inlet: &Arc<Inlet>,
+) -> Io {
     let (socket, metrics) = (Arc::clone(socket), &site.metrics);
     let shared = Shared::new(socket, metrics.received.clone(), metrics.sent.clone());
     let shared = shared.lent_by(handover);
     let stalling = Stalling::new(shared, site.bounds.write_deadline, metrics.stalled.clone());
-    TokioIo::new(Wire::new(stalling, Arc::clone(line), reply::unparsed))
+    TokioIo::new(Wire::new(stalling, Arc::clone(line), Arc::clone(inlet), reply::unparsed))
 }
 
 fn builder(idle: Duration) -> http1::Builder {
@@ -112,12 +123,13 @@ fn builder(idle: Duration) -> http1::Builder {
 async fn answer(
     site: Arc<Site>,
     line: Arc<Line>,
+    inlet: Arc<Inlet>,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let (exchange, number, two_framings) = line.begin();
     let (head, body) = request.into_parts();
     let asks_first = head.headers.contains_key(header::EXPECT);
-    let mut intake = Intake::new(body, asks_first, &site.bounds, site.shutdown.clone());
+    let mut intake = Intake::new(body, inlet, asks_first, &site.bounds, site.shutdown.clone());
     let asked = Asked { site, line, head };
     let mut response = match hygiene::check(&asked.head, two_framings) {
         Ok(()) => handle::route(&asked, &mut intake).await,

@@ -14,6 +14,7 @@ use std::{
 use bytes::Bytes;
 use freshet_protocol::{ByteRange, Held, RangeSet, Stamp};
 use tokio::{sync::oneshot, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared,
@@ -94,6 +95,12 @@ impl Publisher {
         }
     }
 
+    /// Cancelled when a newer request of the same origin took over, or the stream was deleted; `None` while
+    /// another origin may write.
+    pub(crate) fn superseding(&self) -> Option<&CancellationToken> {
+        self.grant.as_ref().map(Grant::superseded)
+    }
+
     /// May `range` be written, by all that can be known before its bytes are here?
     ///
     /// # Errors
@@ -131,8 +138,9 @@ impl Publisher {
     ) -> Result<(), WriteError> {
         let Some(range) = ByteRange::at(at, bytes.len() as u64) else { return Ok(()) };
         self.ticket.check()?;
-        let held = self.compare(at, &bytes).await?;
-        if held.covers(range) {
+        // Most of what comes is new as a whole.
+        let is_new = self.stream.with_readable(|readable, _| readable.end() <= at);
+        if !is_new && self.compare(at, &bytes).await?.covers(range) {
             return Ok(());
         }
         self.shared().check_space()?;

@@ -9,7 +9,14 @@
 //! Each request has a connection of its own, to an address that was configured, and no redirect is
 //! followed. What is spawned (hyper's driver of the connection) dies with it.
 
-use std::{io, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use freshet_protocol::{
@@ -18,14 +25,22 @@ use freshet_protocol::{
     field::{CONNECTION_TYPE, HAVE, PREFER, RETAINED_FROM, STREAM_HEADER},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header, response::Parts};
-use http_body_util::{BodyExt, Empty};
-use hyper::{body::Incoming, client::conn::http1};
+use http_body_util::Empty;
+use hyper::{
+    body::{Body as _, Incoming},
+    client::conn::http1,
+};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
 use super::{Node, Pull, hops::Hops};
-use crate::{config::UpstreamUrl, limits, store::Stream};
+use crate::{
+    config::UpstreamUrl,
+    inlet::{Inlet, Once, Straight},
+    limits,
+    store::Stream,
+};
 
 /// What is asked, and by whom.
 #[derive(Clone, Debug)]
@@ -68,6 +83,8 @@ pub(super) enum Cut {
     Connect(#[source] io::Error),
     #[error("the connection broke: {0}")]
     Broke(#[from] hyper::Error),
+    #[error("the connection broke: {0}")]
+    Read(#[source] io::Error),
     #[error("no reply within {} s", .0.as_secs_f32())]
     NoReply(Duration),
     #[error("the reply is malformed: {0}")]
@@ -89,7 +106,11 @@ pub(super) struct Arrival {
     reader: PartReader,
     part: Option<(PartHead, u64)>,
     incoming: Incoming,
-    _connection: Connection,
+    /// Bytes of the body so far.
+    got: u64,
+    /// They are read past hyper.
+    straight: Option<Straight>,
+    connection: Connection,
 }
 
 /// A reply to a plain GET.
@@ -105,6 +126,7 @@ pub(super) struct Playing {
 #[derive(Debug)]
 struct Connection {
     sender: http1::SendRequest<Empty<Bytes>>,
+    inlet: Arc<Inlet>,
     /// Ends with the connection, or is aborted with it.
     _driver: JoinSet<()>,
 }
@@ -254,7 +276,9 @@ impl Arrival {
             reader: PartReader::new(boundary),
             part: None,
             incoming,
-            _connection: connection,
+            got: 0,
+            straight: None,
+            connection,
         }))
     }
 
@@ -277,11 +301,33 @@ impl Arrival {
                 }
                 PartStep::End => return Ok(None),
                 PartStep::More => {
-                    let frame = self.incoming.frame().await.ok_or(Cut::Early)??;
-                    if let Ok(data) = frame.into_data() {
-                        self.reader.push(&data);
-                    }
+                    let data = poll_fn(|cx| self.poll_data(cx)).await?;
+                    self.got += data.len() as u64;
+                    self.reader.push(&data);
                 }
+            }
+        }
+    }
+
+    /// The next bytes of the body: from hyper, or past it as soon as that can be.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Cut>> {
+        loop {
+            if let Some(straight) = &mut self.straight {
+                if let Some(data) = ready!(straight.poll_next(cx)).map_err(Cut::Read)? {
+                    return Poll::Ready(Ok(data));
+                }
+                // Hyper tells of the end.
+                self.straight = None;
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                self.straight = self.connection.inlet.take(self.got);
+                if self.straight.is_none() {
+                    return Poll::Pending;
+                }
+                continue;
+            };
+            if let Ok(data) = frame.ok_or(Cut::Early)??.into_data() {
+                return Poll::Ready(Ok(data));
             }
         }
     }
@@ -311,9 +357,10 @@ async fn connect(to: &UpstreamUrl) -> Result<Connection, Cut> {
         .with_interval(limits::TCP_PROBE_EVERY);
     SockRef::from(&socket).set_tcp_keepalive(&probes).map_err(Cut::Connect)?;
     socket.set_nodelay(true).map_err(Cut::Connect)?;
+    let (once, inlet) = Once::new(socket);
     let (sender, connection) = http1::Builder::new()
         .max_headers(limits::HEADER_FIELDS_MAX)
-        .handshake(TokioIo::new(socket))
+        .handshake(TokioIo::new(once))
         .await?;
     let mut driver = JoinSet::new();
     driver.spawn(async move {
@@ -322,7 +369,7 @@ async fn connect(to: &UpstreamUrl) -> Result<Connection, Cut> {
             tracing::trace!(%error, "connection upstream ended");
         }
     });
-    Ok(Connection { sender, _driver: driver })
+    Ok(Connection { sender, inlet, _driver: driver })
 }
 
 /// What we print is visible ASCII, always.

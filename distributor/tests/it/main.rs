@@ -7,6 +7,7 @@
 mod access;
 mod bad_input;
 mod curl;
+mod direct;
 mod doors;
 mod edge;
 mod faults;
