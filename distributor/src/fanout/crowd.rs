@@ -1,48 +1,30 @@
 //! Who sits at the live edge of one stream, and the walkers who serve them.
-//!
-//! A shard's lock is held for a few writes at a time, and whoever wants to leave waits for no more than
-//! that. It is what orders a walker's writes and the session's: a socket is written to under the lock
-//! while its seat is there, and by its session alone once it is not.
 
 use std::{
     iter,
     pin::{Pin, pin},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use freshet_protocol::{Stamp, way};
-use rustix::net::{SendFlags, send};
-use slab::Slab;
 use tokio::{
     net::TcpStream,
-    sync::{
-        Notify,
-        oneshot::{self, error::TryRecvError},
-    },
+    sync::oneshot::{self, error::TryRecvError},
     task::yield_now,
     time::{Instant, timeout_at},
 };
-use tracing::trace;
 
 use super::{
     Fanout,
-    frame::{Frame, Framing},
     handover::Offer,
-    lock, port,
+    lock,
+    seats::{Batch, Left, Shard, Taken},
 };
 use crate::{
-    hub::{Ahead, Edge, Standing, Stream},
-    limits::{
-        FRAME_BYTES_MAX, WALK_BYTES_MIN, WALK_PAUSE, WALK_PUT_OFF_MAX, WALK_SEATS_MAX,
-        WALK_SEATS_MIN,
-    },
-    metrics::Counted,
+    hub::{Edge, Stream},
+    limits::{WALK_BYTES_MIN, WALK_PAUSE, WALK_PUT_OFF_MAX, WALK_SEATS_MIN},
 };
 
 /// Those who sit at the live edge of one stream.
@@ -53,47 +35,6 @@ pub(super) struct Crowd {
     first: Arc<Shard>,
     /// One for each further thread of the runtime.
     others: Vec<Arc<Shard>>,
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    seats: Mutex<Seats>,
-    /// The stream has moved, and the walker is to serve.
-    moved: Notify,
-    /// Everybody has, or had, everything before this place.
-    served: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Seats {
-    taken: Slab<Taken>,
-    /// What was written last.
-    frame: Frame,
-    /// Is there a walker? It ends when it finds that nobody sits here any more.
-    is_walked: bool,
-}
-
-#[derive(Debug)]
-struct Taken {
-    socket: Arc<TcpStream>,
-    framing: Framing,
-    /// Everything before has been written, whole.
-    at: u64,
-    standing: Option<Arc<Standing>>,
-    /// Dropped or used under the shard's lock, when the seat is given up.
-    back: oneshot::Sender<Left>,
-    _counted: Counted,
-}
-
-/// How somebody left.
-#[derive(Debug)]
-pub(super) struct Left {
-    /// Where the session goes on in the stream.
-    pub(super) at: u64,
-    /// What of a frame was not written: it goes first.
-    pub(super) rest: Bytes,
-    /// The socket took no more.
-    pub(super) was_full: bool,
 }
 
 /// A seat that is taken, as its session sees it. Leaves when dropped.
@@ -107,9 +48,9 @@ pub(super) struct Seat {
 
 impl Crowd {
     pub(super) fn new(fanout: &Arc<Fanout>, stream: &Arc<Stream>, threads: usize) -> Self {
-        let others = (1..threads).map(|_| Arc::default()).collect();
-        let (fanout, stream) = (Arc::clone(fanout), Arc::clone(stream));
-        Self { fanout, stream, first: Arc::default(), others }
+        let shard = || Arc::new(Shard::new(&fanout.boundary));
+        let (first, others) = (shard(), (1..threads).map(|_| shard()).collect());
+        Self { fanout: Arc::clone(fanout), stream: Arc::clone(stream), first, others }
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -122,6 +63,11 @@ impl Crowd {
 
     fn shards(&self) -> impl Iterator<Item = &Arc<Shard>> {
         iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Those whom a walker serves.
+    fn crowded(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        self.shards().filter(|shard| shard.load() > WALK_SEATS_MIN)
     }
 
     /// The shard for somebody who comes. A handful are in the first one, and are served by whoever
@@ -214,9 +160,12 @@ impl Edge for Crowd {
         }
     }
 
+    fn is_to_begin(&self) -> bool {
+        self.crowded().any(|shard| shard.is_told.load(Relaxed))
+    }
+
     fn is_behind(&self) -> bool {
-        let crowded = |shard: &&Arc<Shard>| shard.load() > WALK_SEATS_MIN;
-        self.shards().filter(crowded).any(|shard| shard.is_behind(self.stream.end()))
+        self.crowded().any(|shard| shard.is_behind(self.stream.end()))
     }
 }
 
@@ -231,6 +180,7 @@ async fn walk(crowd: Arc<Crowd>, shard: Arc<Shard>) {
     let (mut walked, mut put_off) = (None, 0);
     loop {
         put_off = crowd.gather(&shard, walked, put_off).await;
+        shard.is_told.store(false, Relaxed);
         walked = Some(Instant::now());
         let end = crowd.stream.end();
         let there_is_more = crowd.round(&shard).await;
@@ -246,113 +196,6 @@ async fn walk(crowd: Arc<Crowd>, shard: Arc<Shard>) {
         } else {
             told.await;
         }
-    }
-}
-
-/// A few writes under one lock.
-#[derive(Debug, Default)]
-struct Batch {
-    /// Seats that were written to, bytes that were, and since when the last of them were here.
-    writes: u64,
-    bytes: u64,
-    received: Option<Stamp>,
-    /// There was more to be had than one frame, or the stream's end.
-    more: bool,
-    someone_left: bool,
-    /// Where to go on, if there are more seats.
-    next: Option<usize>,
-}
-
-impl Batch {
-    /// Serve the seats from `from` on.
-    fn serve(seats: &mut Seats, from: usize, stream: &Stream) -> Self {
-        let (mut batch, mut looks) = (Self::default(), 0);
-        for key in from..seats.taken.capacity() {
-            let Seats { taken, frame, .. } = &mut *seats;
-            let Some(taken) = taken.get_mut(key) else { continue };
-            if looks == WALK_SEATS_MAX {
-                batch.next = Some(key);
-                break;
-            }
-            looks += 1;
-            let (written, left) = taken.serve(stream, frame);
-            batch.bytes += written as u64;
-            if written > 0 {
-                batch.writes += 1;
-                batch.received = frame.received();
-            }
-            batch.more |= frame.is_followed;
-            if let Some(left) = left {
-                batch.someone_left = true;
-                seats.give_back(key, left);
-            }
-        }
-        batch
-    }
-}
-
-impl Taken {
-    /// Write the frame that is next here; how many bytes of it, and what is left to the session where
-    /// it has to go on.
-    fn serve(&mut self, stream: &Stream, frame: &mut Frame) -> (usize, Option<Left>) {
-        let nothing = Bytes::new();
-        match frame.find(stream, self.at) {
-            Ahead::Edge => return (0, None),
-            Ahead::Elsewhere => {
-                return (0, Some(Left { at: self.at, rest: nothing, was_full: false }));
-            }
-            Ahead::Bytes { .. } => {}
-        }
-        let bytes = frame.bytes(self.framing);
-        trace!(target: way::TARGET, step = way::SEND, end = frame.end(), peer = port(&self.socket));
-        // Why nothing could be written, the session finds out: it tries again. Past the runtime, whose own look
-        // at whether the socket is writable is one more place in memory for each consumer.
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let written = send(&*self.socket, bytes, flags).unwrap_or(0);
-        if written == 0 {
-            return (0, Some(Left { at: self.at, rest: nothing, was_full: true }));
-        }
-        self.at = frame.end();
-        if let Some(standing) = &self.standing {
-            standing.advance(self.at);
-        }
-        if written == bytes.len() {
-            return (written, None);
-        }
-        let rest = Bytes::copy_from_slice(bytes.get(written..).unwrap_or_default());
-        (written, Some(Left { at: self.at, rest, was_full: true }))
-    }
-}
-
-impl Seats {
-    fn give_back(&mut self, key: usize, left: Left) {
-        if let Some(taken) = self.taken.try_remove(key) {
-            // Nobody is there to be told where its session has just ended.
-            let _ = taken.back.send(left);
-        }
-    }
-}
-
-impl Shard {
-    fn load(&self) -> usize {
-        lock(&self.seats).taken.len()
-    }
-
-    /// Has its walker much to do before it comes to the stream's `end`?
-    fn is_behind(&self, end: u64) -> bool {
-        end.saturating_sub(self.served.load(Relaxed)) > FRAME_BYTES_MAX as u64
-    }
-
-    /// Is it empty? Then the walker who asks ends, and whoever comes next has a new one.
-    fn is_deserted(&self) -> bool {
-        let mut seats = lock(&self.seats);
-        seats.is_walked = !seats.taken.is_empty();
-        !seats.is_walked
-    }
-
-    /// Have it be served, where it has a walker: one that has none is empty, and begins with a look.
-    fn tell(&self) {
-        self.moved.notify_one();
     }
 }
 

@@ -1,6 +1,9 @@
 //! The bytes that are next at one place of a stream, framed once for all who are there.
 
-use freshet_protocol::Stamp;
+use std::{mem, sync::Arc};
+
+use bytes::Bytes;
+use freshet_protocol::{ByteRange, PartHead, Placed, Stamp};
 
 use crate::{
     hub::{Ahead, Stream},
@@ -14,6 +17,8 @@ pub(crate) enum Framing {
     Chunked,
     /// By the end of the connection.
     Raw,
+    /// By chunks, each of them a part of a multipart body with the fan-out's boundary.
+    Parts,
 }
 
 /// Room for the head of a chunk: 8 digits and CRLF.
@@ -28,6 +33,9 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 ///         └── begin
 ///                    └────── raw ──────┘
 ///         └──────────── chunked ────────────┘
+///
+///   1040 CRLF  head of a part  bytes of the stream  CRLF
+///   └─────────────────── parts ────────────────────────┘
 /// ```
 #[derive(Debug)]
 pub(super) struct Frame {
@@ -36,29 +44,31 @@ pub(super) struct Frame {
     ahead: Ahead,
     /// The stream does not end for now behind it: there are more bytes, or there is its end.
     pub(super) is_followed: bool,
-    buffer: Vec<u8>,
+    chunk: Chunk,
+    /// The same bytes as a part, if somebody has asked for that.
+    part: Option<Chunk>,
+    boundary: Arc<str>,
+}
+
+/// A chunk of the chunked coding, behind room for its head.
+#[derive(Debug)]
+struct Chunk {
+    bytes: Bytes,
     begin: usize,
 }
 
 impl Frame {
-    const fn new() -> Self {
-        Self {
-            at: None,
-            ahead: Ahead::Edge,
-            is_followed: false,
-            buffer: Vec::new(),
-            begin: HEAD_BYTES,
-        }
+    pub(super) fn new(boundary: &Arc<str>) -> Self {
+        let (chunk, boundary) = (Chunk::new(), Arc::clone(boundary));
+        Self { at: None, ahead: Ahead::Edge, is_followed: false, chunk, part: None, boundary }
     }
 
     /// Look for the bytes at `at`, unless that was the last place that was looked at.
     pub(super) fn find(&mut self, stream: &Stream, at: u64) -> Ahead {
         if self.at != Some(at) {
-            self.buffer.clear();
-            self.buffer.resize(HEAD_BYTES, 0);
-            self.ahead = stream.ahead(at, FRAME_BYTES_MAX, &mut self.buffer);
+            self.ahead = self.chunk.fill(|room| stream.ahead(at, FRAME_BYTES_MAX, room));
             self.at = Some(at);
-            self.frame();
+            self.part = None;
             let is_sent = matches!(self.ahead, Ahead::Bytes { .. });
             self.is_followed = is_sent && !stream.is_edge(self.end());
         }
@@ -70,83 +80,137 @@ impl Frame {
         self.at = None;
     }
 
-    /// Put the head before the bytes, and CRLF behind them.
-    fn frame(&mut self) {
-        let mut length = self.buffer.len() - HEAD_BYTES;
-        self.buffer.extend_from_slice(CRLF);
-        let Some((head, _)) = self.buffer.split_first_chunk_mut::<HEAD_BYTES>() else { return };
-        let [digits @ .., cr, lf] = head;
-        [*cr, *lf] = *CRLF;
-        // By hand: what formats anything at all is not at hand where chunks come far apart.
-        self.begin = digits.len();
-        for place in digits.iter_mut().rev() {
-            *place = DIGITS.get(length % 16).copied().unwrap_or_default();
-            self.begin -= 1;
-            length /= 16;
-            if length == 0 {
-                break;
-            }
-        }
-    }
-
     /// Since when its first byte is here.
     pub(super) fn received(&self) -> Option<Stamp> {
         match self.ahead {
-            Ahead::Bytes { received } => Some(received),
+            Ahead::Bytes { received, .. } => Some(received),
             Ahead::Edge | Ahead::Elsewhere => None,
         }
     }
 
     /// One past its last byte in the stream.
     pub(super) fn end(&self) -> u64 {
-        let bytes = self.buffer.len().saturating_sub(HEAD_BYTES + CRLF.len());
-        self.at.unwrap_or(0) + bytes as u64
+        self.at.unwrap_or(0) + self.chunk.payload().len() as u64
     }
 
-    /// What goes over the wire.
-    pub(super) fn bytes(&self, framing: Framing) -> &[u8] {
-        let end = self.buffer.len().saturating_sub(CRLF.len());
-        let bytes = match framing {
-            Framing::Chunked => self.buffer.get(self.begin..),
-            Framing::Raw => self.buffer.get(HEAD_BYTES..end),
+    /// What goes over the wire, of `stream`.
+    pub(super) fn bytes(&mut self, framing: Framing, stream: &Stream) -> &[u8] {
+        match framing {
+            Framing::Chunked => self.chunk.whole(),
+            Framing::Raw => self.chunk.payload(),
+            Framing::Parts => {
+                let part = self.part.take().unwrap_or_else(|| self.as_part(stream));
+                self.part.insert(part).whole()
+            }
+        }
+    }
+
+    fn as_part(&self, stream: &Stream) -> Chunk {
+        let mut chunk = Chunk::new();
+        let (at, bytes) = (self.at.unwrap_or(0), self.chunk.payload());
+        let Ahead::Bytes { captured, .. } = self.ahead else { return chunk };
+        let Some(range) = ByteRange::at(at, bytes.len() as u64) else { return chunk };
+        let head = PartHead {
+            placed: Placed { range, total: stream.total() },
+            content_type: stream.content_type(),
+            origin_time: captured,
         };
-        bytes.unwrap_or_default()
+        chunk.fill(|room| {
+            room.extend_from_slice(&head.encode(&self.boundary));
+            room.extend_from_slice(bytes);
+        });
+        chunk
+    }
+
+    /// What goes over the wire from `from` on, without a copy: of those whose sockets are full, many are at
+    /// the same place.
+    pub(super) fn rest(&self, framing: Framing, from: usize) -> Bytes {
+        let (chunk, begin) = match framing {
+            Framing::Chunked => (&self.chunk, self.chunk.begin),
+            Framing::Raw => (&self.chunk, HEAD_BYTES),
+            Framing::Parts => self.part.as_ref().map_or((&self.chunk, 0), |it| (it, it.begin)),
+        };
+        let end = chunk.bytes.len() - if framing == Framing::Raw { CRLF.len() } else { 0 };
+        chunk.bytes.slice((begin + from).min(end)..end)
     }
 }
 
-impl Default for Frame {
-    fn default() -> Self {
-        Self::new()
+impl Chunk {
+    const fn new() -> Self {
+        Self { bytes: Bytes::new(), begin: HEAD_BYTES }
     }
+
+    /// Carry what `put` puts into it, and nothing else.
+    fn fill<T>(&mut self, put: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let last = mem::take(&mut self.bytes);
+        // Somebody may still have to send some of the last one.
+        let mut buffer = if last.is_unique() { Vec::from(last) } else { Vec::new() };
+        buffer.clear();
+        buffer.resize(HEAD_BYTES, 0);
+        let done = put(&mut buffer);
+        self.begin = frame(&mut buffer);
+        self.bytes = buffer.into();
+        done
+    }
+
+    fn whole(&self) -> &[u8] {
+        self.bytes.get(self.begin..).unwrap_or_default()
+    }
+
+    fn payload(&self) -> &[u8] {
+        let end = self.bytes.len().saturating_sub(CRLF.len());
+        self.bytes.get(HEAD_BYTES..end).unwrap_or_default()
+    }
+}
+
+/// Put the head of a chunk before what is behind its room, and CRLF behind that; where the head begins.
+fn frame(buffer: &mut Vec<u8>) -> usize {
+    let mut length = buffer.len() - HEAD_BYTES;
+    buffer.extend_from_slice(CRLF);
+    let Some((head, _)) = buffer.split_first_chunk_mut::<HEAD_BYTES>() else { return 0 };
+    let [digits @ .., cr, lf] = head;
+    [*cr, *lf] = *CRLF;
+    // By hand: what formats anything at all is not at hand where chunks come far apart.
+    let mut begin = digits.len();
+    for place in digits.iter_mut().rev() {
+        *place = DIGITS.get(length % 16).copied().unwrap_or_default();
+        begin -= 1;
+        length /= 16;
+        if length == 0 {
+            break;
+        }
+    }
+    begin
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A frame of `bytes` that were found at 100.
-    fn frame(bytes: &[u8]) -> Frame {
-        let mut frame = Frame::new();
-        frame.at = Some(100);
-        frame.buffer.resize(HEAD_BYTES, 0);
-        frame.buffer.extend_from_slice(bytes);
-        frame.frame();
-        frame
+    fn chunk(bytes: &[u8]) -> Chunk {
+        let mut chunk = Chunk::new();
+        chunk.fill(|room| room.extend_from_slice(bytes));
+        chunk
     }
 
     #[test]
     fn a_frame_is_a_chunk_or_its_bytes_alone() {
-        let frame = frame(&[b'x'; 26]);
+        let chunk = chunk(&[b'x'; 26]);
         let all = [b"1a\r\n".as_slice(), &[b'x'; 26], b"\r\n"].concat();
-        assert_eq!(frame.bytes(Framing::Chunked), all);
-        assert_eq!(frame.bytes(Framing::Raw), [b'x'; 26]);
-        assert_eq!(frame.end(), 126);
+        assert_eq!(chunk.whole(), all);
+        assert_eq!(chunk.payload(), [b'x'; 26]);
+    }
+
+    #[test]
+    fn what_somebody_has_yet_to_send_stays_as_it_is() {
+        let mut chunk = chunk(b"first");
+        let rest = chunk.bytes.slice(HEAD_BYTES..);
+        chunk.fill(|room| room.extend_from_slice(b"second"));
+        assert_eq!((&*rest, chunk.whole()), (&b"first\r\n"[..], &b"6\r\nsecond\r\n"[..]));
     }
 
     #[test]
     fn the_head_of_the_largest_frame_has_room() {
-        let frame = frame(&vec![0; FRAME_BYTES_MAX]);
-        assert!(frame.bytes(Framing::Chunked).starts_with(b"10000\r\n\0"));
-        assert_eq!(frame.end(), 100 + FRAME_BYTES_MAX as u64);
+        assert!(chunk(&vec![0; FRAME_BYTES_MAX]).whole().starts_with(b"10000\r\n\0"));
     }
 }

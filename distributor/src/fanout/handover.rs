@@ -27,11 +27,7 @@ use std::{
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
-use super::{
-    Fanout, Framing,
-    crowd::{Left, Seat},
-    lock, port,
-};
+use super::{Fanout, Framing, crowd::Seat, lock, port, seats::Left};
 use crate::hub::{Follower, Standing, Stream};
 
 /// Who writes to one socket. The state is touched by its session's task alone.

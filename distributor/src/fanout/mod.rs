@@ -22,6 +22,7 @@
 mod crowd;
 mod frame;
 mod handover;
+mod seats;
 
 use std::{
     collections::HashMap,
@@ -53,15 +54,23 @@ pub(crate) struct Fanout {
     walkers: Mutex<JoinSet<()>>,
     /// Threads of the runtime, and shards of each crowd.
     threads: usize,
+    /// What sets parts off.
+    boundary: Arc<str>,
     metrics: Metrics,
 }
 
 impl Fanout {
     /// Nobody yet. To be called in the runtime that it is going to run in.
-    pub(crate) fn new(metrics: Metrics) -> Self {
+    /// Parts of all multipart bodies that it writes on are set off by `boundary`.
+    pub(crate) fn new(boundary: &str, metrics: Metrics) -> Self {
         let threads = Handle::current().metrics().num_workers();
         let (crowds, walkers) = (Mutex::default(), Mutex::default());
-        Self { crowds, walkers, threads, metrics }
+        Self { crowds, walkers, threads, boundary: boundary.into(), metrics }
+    }
+
+    /// What sets the parts of a body off that it is to write on.
+    pub(crate) fn boundary(&self) -> &Arc<str> {
+        &self.boundary
     }
 
     /// Write what comes next to `socket`.

@@ -88,7 +88,7 @@ impl Site {
         let checked = Arc::new(Semaphore::new(kib(bounds.checked_bytes_max)));
         let (feed, requests) = (Feed::new(Instant::now()), AtomicU64::new(0));
         let watchers = Arc::new(Semaphore::new(limits::WATCHERS_MAX));
-        let fanout = Arc::new(Fanout::new(metrics.clone()));
+        let fanout = Arc::new(Fanout::new(&delivery::boundary(), metrics.clone()));
         let (groups, began) = (None, Stamp::from(SystemTime::now()));
         Self {
             hub,

@@ -20,7 +20,9 @@ use super::{
     limits::DISK_READ_BYTES_MAX,
     news::Edge,
     place::{DiskReadError, DiskReader, Place},
+    ring::Ring,
     stream::Stream,
+    timeline::Times,
 };
 
 /// Reads one stream. Counts as a consumer until it is dropped.
@@ -53,8 +55,8 @@ pub(crate) enum Read {
 /// What a look ahead has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ahead {
-    /// Bytes that are in memory, the first of them since `received`.
-    Bytes { received: Stamp },
+    /// Bytes that are in memory, the first of them since `received`; when that was captured, if it was told.
+    Bytes { received: Stamp, captured: Option<Stamp> },
     /// The live edge: the next byte has not come yet.
     Edge,
     /// Something else: the end, a hole, bytes on the disk, or nothing any more.
@@ -130,7 +132,7 @@ impl Follower {
     /// Cancel safe.
     pub(crate) async fn origin_time(&mut self, at: u64) -> Option<Stamp> {
         match self.stream.look(at) {
-            Look::Ring(..) => self.stream.piece(at)?.1.captured,
+            Look::Ring(..) => self.stream.with_ring(|ring| ring.piece(at))?.1.captured,
             Look::Disk => {
                 // What cannot be read is told when the bytes are.
                 self.with_disk(move |disk, place| disk.origin_time(place, at)).await.ok()??
@@ -266,18 +268,16 @@ impl Stream {
     /// Copy what is in memory from `at` on, at most `max` bytes of it, behind what `into` has. Waits for
     /// nothing.
     pub(crate) fn ahead(&self, at: u64, max: usize, into: &mut Vec<u8>) -> Ahead {
-        // First, so that what comes between the two looks is found.
-        if self.is_edge(at) {
+        let found = self.with_ring(|ring| gather(ring, at, max, into));
+        if found.is_none() && self.is_edge(at) {
             return Ahead::Edge;
         }
-        let (begun, mut next, mut first) = (into.len(), at, None);
-        while let Some(left) = max.checked_sub(into.len() - begun).filter(|left| *left > 0) {
-            let Look::Ring(bytes, times) = self.look(next) else { break };
-            into.extend_from_slice(bytes.get(..left).unwrap_or(&bytes));
-            next = at + (into.len() - begun) as u64;
-            first.get_or_insert(times.received);
-        }
-        first.map_or(Ahead::Elsewhere, |received| Ahead::Bytes { received })
+        // It may have come between the two looks.
+        let found = found.or_else(|| self.with_ring(|ring| gather(ring, at, max, into)));
+        found.map_or(Ahead::Elsewhere, |it| Ahead::Bytes {
+            received: it.received,
+            captured: it.captured,
+        })
     }
 
     /// Who sits at the live edge from now on, and is served before anybody is woken.
@@ -290,6 +290,20 @@ impl Stream {
         let age = self.shared.now().since(received);
         (0..consumers).for_each(|_| self.shared.ingest_to_send.note(age));
     }
+}
+
+/// Copy what `ring` has from `at` on, at most `max` bytes of it, behind what `into` has; since when the first
+/// of it is there, if there is any.
+fn gather(ring: &Ring, at: u64, max: usize, into: &mut Vec<u8>) -> Option<Times> {
+    let (begun, mut next, mut first) = (into.len(), at, None);
+    while let Some(left) = max.checked_sub(into.len() - begun).filter(|left| *left > 0)
+        && let Some((bytes, times)) = ring.look(next)
+    {
+        into.extend_from_slice(bytes.get(..left).unwrap_or(&bytes));
+        next = at + (into.len() - begun) as u64;
+        first.get_or_insert(times);
+    }
+    first
 }
 
 /// What is damaged is a hole from now on; its origin will be asked for it.

@@ -17,6 +17,9 @@ pub(crate) trait Edge: Send + Sync {
     /// Write to them what has come, or tell those who do.
     fn serve(&self);
 
+    /// Were those woken who serve more than a handful, and have not begun?
+    fn is_to_begin(&self) -> bool;
+
     /// Are we, not they, too slow for what comes in?
     fn is_behind(&self) -> bool;
 }
@@ -46,18 +49,21 @@ impl News {
         self.changed.send_replace(());
     }
 
-    /// Let those who serve the edge have the processor until they lag behind no more. What is taken in faster
-    /// than it can be sent leaves memory, and is read from the disk by each consumer. One whose socket is full
-    /// sits there no longer: nobody waits for a peer here. To be called before bytes are taken in: afterwards,
-    /// another origin could take over a request that has not answered for them yet. Cancel safe.
+    /// Let those who serve the edge have the processor: once if they were woken and have not begun, and until
+    /// they lag behind no more. What is taken in faster than it can be sent leaves memory, and is read from the
+    /// disk by each consumer. One whose socket is full sits there no longer: nobody waits for a peer here. To be
+    /// called before bytes are taken in: afterwards, another origin could take over a request that has not
+    /// answered for them yet. Cancel safe.
     pub(super) async fn pace(&self) {
-        let edge = lock(&self.edge).clone().filter(|edge| edge.is_behind());
-        let Some(edge) = edge else { return };
-        for _ in 0..PACE_YIELDS_MAX {
+        let Some(edge) = lock(&self.edge).clone() else { return };
+        if edge.is_to_begin() {
             yield_now().await;
+        }
+        for _ in 0..PACE_YIELDS_MAX {
             if !edge.is_behind() {
                 return;
             }
+            yield_now().await;
         }
     }
 

@@ -185,10 +185,9 @@ impl Stream {
         lock(&self.state).lease.is_posting()
     }
 
-    /// What there is of the chunk with the byte at `at`, from that on, and when it came, if it is in
-    /// memory.
-    pub(super) fn piece(&self, at: u64) -> Option<(ByteRange, Times)> {
-        lock(&self.state).bytes.ring.piece(at)
+    /// Look at what is in memory.
+    pub(super) fn with_ring<T>(&self, look: impl FnOnce(&Ring) -> T) -> T {
+        look(&lock(&self.state).bytes.ring)
     }
 
     /// Since when no origin has been there; `None` while one is.

@@ -189,7 +189,7 @@ impl Walk {
     /// What came together with the byte at `at`, from that on.
     fn piece(&mut self, at: u64) -> Option<(ByteRange, Times)> {
         let run = self.stream.with_readable(|readable, _| readable.run_at(at))?;
-        let (range, times) = match self.stream.piece(at) {
+        let (range, times) = match self.stream.with_ring(|ring| ring.piece(at)) {
             Some(piece) => piece,
             None => self.disk.piece(&self.stream.files.as_ref()?.place, at)?,
         };

@@ -84,22 +84,21 @@ impl Feed {
                 || stream.with_readable(|readable, _| held.difference(readable).is_empty()))
     }
 
-    /// Count what came, and how old it was when it did; what was missed meanwhile says nothing of that.
-    pub(super) fn count(&self, metrics: &Metrics, piece: &Piece) {
-        metrics.pulled.inc_by(piece.bytes.len() as u64);
-        if let Some(captured) = piece.captured.filter(|_| piece.at >= self.stream().end()) {
-            metrics.came_in(Stamp::from(SystemTime::now()).since(captured));
-        }
-    }
-
-    /// Take in what came.
-    pub(super) async fn take(&mut self, piece: Piece) -> Result<(), WriteError> {
+    /// Take in what came, and count it: how old it was as well, but what was missed meanwhile says nothing of
+    /// that.
+    pub(super) async fn take(&mut self, piece: Piece, metrics: &Metrics) -> Result<(), WriteError> {
         self.learn_total(piece.total).await?;
-        let (at, edge) = (piece.at, self.stream().end());
+        let (at, edge, length) = (piece.at, self.stream().end(), piece.bytes.len() as u64);
+        let age = piece.captured.map(|captured| Stamp::from(SystemTime::now()).since(captured));
         if at < edge {
-            self.older = at + piece.bytes.len() as u64;
+            self.older = at + length;
         }
-        self.publisher.write(at, piece.bytes, piece.captured).await
+        let taken = self.publisher.write(at, piece.bytes, piece.captured).await;
+        metrics.pulled.inc_by(length);
+        if let Some(age) = age.filter(|_| at >= edge) {
+            metrics.came_in(age);
+        }
+        taken
     }
 
     /// The stream is complete at `total`, where upstream knows that.

@@ -279,11 +279,9 @@ impl Puller {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // What comes is looked for first, and alone where it is there: what is not looked at is not in its
+                // way. The runtime sees to it that the others have their turn.
                 biased;
-                () = deleted(feed.as_ref()) => return Err(WriteError::Deleted.into()),
-                _ = tick.tick() => if let Some(step) = self.look(feed.as_ref()) {
-                    return Ok(step);
-                },
                 piece = arrival.next() => {
                     let Some(piece) = piece? else { return self.end(at, feed, arrival).await };
                     let feed = match &mut feed {
@@ -293,8 +291,7 @@ impl Puller {
                             none.insert(self.create(at, arrival, content_type).await?)
                         }
                     };
-                    feed.count(&self.node.metrics, &piece);
-                    feed.take(piece).await?;
+                    feed.take(piece, &self.node.metrics).await?;
                     self.announce(feed, arrival, true);
                     (*came, self.complained) = (true, false);
                     silence.broken();
@@ -302,6 +299,10 @@ impl Puller {
                         return Ok(Continue(None));
                     }
                 }
+                () = deleted(feed.as_ref()) => return Err(WriteError::Deleted.into()),
+                _ = tick.tick() => if let Some(step) = self.look(feed.as_ref()) {
+                    return Ok(step);
+                },
                 found = silence.doubt(|| self.around(at, feed.as_ref())) => if found.is_some() {
                     return Ok(Continue(found));
                 },

@@ -10,6 +10,7 @@ mod curl;
 mod direct;
 mod doors;
 mod edge;
+mod edge_native;
 mod faults;
 mod groups;
 mod headers;

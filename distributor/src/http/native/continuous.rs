@@ -11,7 +11,7 @@ use freshet_protocol::{
     field::HAVE, limits::PART_BYTES_MAX,
 };
 use futures_util::stream;
-use http::header;
+use http::{Version, header};
 use tokio::time::Instant;
 
 use super::{
@@ -25,7 +25,10 @@ use super::{
     pace::{Pace, Reach},
     plan,
 };
-use crate::hub::{Follower, Landing, Stream};
+use crate::{
+    fanout::{Framing, HandOver},
+    hub::{Follower, Landing, Stream},
+};
 
 /// The reply to a consumer that holds `have`.
 pub(super) fn deliver(
@@ -34,7 +37,12 @@ pub(super) fn deliver(
     have: Held,
     delivery: &Delivery,
 ) -> Response {
-    let parts = Parts::new(asked.site.hub.follow(stream, asked.who("native")), have.set, delivery);
+    let follower = asked.site.hub.follow(stream, asked.who("native"));
+    let boundary = Arc::clone(asked.site.fanout.boundary());
+    let mut parts = Parts::new(follower, boundary, have.set, delivery);
+    // An older one's body is not sent in chunks.
+    let has_chunks = asked.head.version >= Version::HTTP_11;
+    parts.handover = asked.line.handover().filter(|_| has_chunks).cloned();
     let media_type = value(format!("multipart/byteranges; boundary={}", parts.boundary));
     let frames = stream::try_unfold(parts, |mut parts| async move {
         let bytes = parts.next().await?;
@@ -51,7 +59,10 @@ pub(super) fn deliver(
 /// The parts of one reply.
 struct Parts {
     follower: Follower,
-    boundary: String,
+    /// The fan-out's, which may write on.
+    boundary: Arc<str>,
+    /// How the socket is handed over at the live edge.
+    handover: Option<Arc<HandOver>>,
     content_type: Option<String>,
     /// What the consumer held, and what it was sent.
     have: RangeSet,
@@ -77,7 +88,7 @@ enum Next {
 }
 
 impl Parts {
-    fn new(follower: Follower, have: RangeSet, delivery: &Delivery) -> Self {
+    fn new(follower: Follower, boundary: Arc<str>, have: RangeSet, delivery: &Delivery) -> Self {
         let (backfill, skip) = (delivery.backfill, delivery.skip);
         let stream = follower.stream();
         let (edge, floor) = match backfill {
@@ -94,7 +105,8 @@ impl Parts {
         };
         Self {
             content_type: stream.content_type(),
-            boundary: delivery::boundary(),
+            boundary,
+            handover: None,
             follower,
             have,
             edge,
@@ -108,7 +120,7 @@ impl Parts {
         }
     }
 
-    /// The next bytes of the body. Cancel safe.
+    /// The next bytes of the body. Not cancel safe: see [`HandOver::wait`].
     async fn next(&mut self) -> Result<Option<Bytes>, Cut> {
         if let Some(part) = self.part {
             let bytes = delivery::next_of(&mut self.follower, part).await?;
@@ -129,13 +141,24 @@ impl Parts {
                 Next::Wait => {
                     self.follower.check_origin()?;
                     self.pace.idle();
-                    self.follower.changed().await;
+                    self.wait().await;
                 }
                 Next::End => {
                     self.ended = true;
                     return Ok(Some(PartHead::closing(&self.boundary)));
                 }
             }
+        }
+    }
+
+    /// Wait for more. Where nothing can come but what is newest, the fan-out writes that meanwhile.
+    async fn wait(&mut self) {
+        let handover = self.handover.clone().filter(|_| self.has_all_before(self.edge));
+        let Some(handover) = handover else { return self.follower.changed().await };
+        let at = handover.wait(&mut self.follower, self.edge, Framing::Parts).await;
+        if let Some(written) = ByteRange::new(self.edge, at) {
+            self.have.insert(written);
+            self.edge = at;
         }
     }
 
@@ -200,12 +223,16 @@ impl Parts {
 
     /// Is the stream complete, and nothing missing that is wanted and still kept?
     fn is_over(&self, stream: &Stream) -> bool {
-        let Some(total) = stream.total() else { return false };
+        stream.total().is_some_and(|total| self.has_all_before(total))
+    }
+
+    /// Is nothing missing below `end` that is wanted and still kept?
+    fn has_all_before(&self, end: u64) -> bool {
         let wanted = match self.backfill {
             Backfill::None => self.edge,
             Backfill::Ring => self.floor,
-            Backfill::All => stream.retained_from(),
+            Backfill::All => self.follower.stream().retained_from(),
         };
-        ByteRange::new(wanted, total).is_none_or(|wanted| self.have.covers(wanted))
+        ByteRange::new(wanted, end).is_none_or(|wanted| self.have.covers(wanted))
     }
 }
