@@ -10,8 +10,9 @@ use std::{
 
 use crate::{command::Node, players::wait_for_consumers};
 
-/// Times that so much is posted before anybody comes.
-const WARM: usize = 3;
+/// Times that so much is posted before anybody comes. Each is taken in by one thread of the runtime, and what one
+/// has let go of, the allocator keeps for it: all of them are to have had their turn.
+const WARM: usize = 30;
 
 /// Half of them plain, half of them native.
 const STALLED: usize = 200;

@@ -65,9 +65,15 @@ impl Crowd {
         iter::once(&self.first).chain(&self.others)
     }
 
-    /// Those whom a walker serves.
-    fn crowded(&self) -> impl Iterator<Item = &Arc<Shard>> {
-        self.shards().filter(|shard| shard.load() > WALK_SEATS_MIN)
+    /// Are they more than a handful? Then walkers serve them.
+    fn is_crowded(&self) -> bool {
+        self.first.load() > WALK_SEATS_MIN
+    }
+
+    /// Is there a walker with more than a handful of whom that is so?
+    fn any_walked(&self, is_so: impl Fn(&Shard) -> bool) -> bool {
+        let walked = |shard: &Shard| shard.load() > WALK_SEATS_MIN;
+        self.is_crowded() && self.shards().any(|shard| walked(shard) && is_so(shard))
     }
 
     /// The shard for somebody who comes. A handful are in the first one, and are served by whoever
@@ -152,8 +158,7 @@ impl Crowd {
 impl Edge for Crowd {
     /// Serve a handful here and now; where they are more, have it done.
     fn serve(&self) {
-        let few = self.first.load() <= WALK_SEATS_MIN;
-        if few && !self.write(&self.first, 0, true).more {
+        if !self.is_crowded() && !self.write(&self.first, 0, true).more {
             self.others.iter().for_each(|shard| shard.tell());
         } else {
             self.shards().for_each(|shard| shard.tell());
@@ -161,11 +166,11 @@ impl Edge for Crowd {
     }
 
     fn is_to_begin(&self) -> bool {
-        self.crowded().any(|shard| shard.is_told.load(Relaxed))
+        self.any_walked(|shard| shard.is_told.load(Relaxed))
     }
 
     fn is_behind(&self) -> bool {
-        self.crowded().any(|shard| shard.is_behind(self.stream.end()))
+        self.any_walked(|shard| shard.is_behind(self.stream.end()))
     }
 }
 
