@@ -75,6 +75,8 @@ export class Player {
   /** Begin at the live edge; or so many seconds before it. */
   start(back = null) {
     this.#source?.stop();
+    // What it still grows by is nothing of what is asked for now.
+    if (this.#sink !== null) this.#sink.grown = () => {};
     this.following = back === null;
     this.#back = back;
     this.#anchor = null;
