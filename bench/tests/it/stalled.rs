@@ -10,9 +10,8 @@ use std::{
 
 use crate::{command::Node, players::wait_for_consumers};
 
-/// Times that so much is posted before anybody comes. Each is taken in by one thread of the runtime, and what one
-/// has let go of, the allocator keeps for it: all of them are to have had their turn.
-const WARM: usize = 30;
+/// Times that so much is posted before anybody comes.
+const WARM: usize = 3;
 
 /// Half of them plain, half of them native.
 const STALLED: usize = 200;
@@ -24,6 +23,8 @@ const HYPER_BYTES: usize = 80 << 10;
 const COST_BYTES_MAX: usize = 64 << 10;
 /// More than the ring, twice over.
 const POSTED_BYTES: usize = 40 << 20;
+/// Of which so many at once.
+const APPENDED_BYTES: usize = 1 << 20;
 
 /// Asks, and never reads.
 fn stop(node: &Node, number: usize) -> TcpStream {
@@ -34,17 +35,17 @@ fn stop(node: &Node, number: usize) -> TcpStream {
     socket
 }
 
-/// Append that many bytes, and wait until they are acknowledged.
+/// Append that many bytes, a little at a time, each acknowledged before the next: what waits for the disk is
+/// memory as well, and is not to be taken for what consumers cost.
 fn append(node: &Node, bytes: usize) {
     let url = format!("http://{}/live/x", node.address);
-    let mut curl = Command::new("curl");
-    curl.args(["-sS", "--fail", "-X", "POST", "-H", "Expect:", "-T", "-", &url]);
-    let mut curl = curl.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let mut sink = curl.stdin.take().unwrap();
-    let piece = vec![7; 64 << 10];
-    (0..bytes / piece.len()).for_each(|_| sink.write_all(&piece).unwrap());
-    drop(sink);
-    assert!(curl.wait().unwrap().success());
+    for _ in 0..bytes / APPENDED_BYTES {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--fail", "-X", "POST", "-H", "Expect:", "-T", "-", &url]);
+        let mut curl = curl.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        curl.stdin.take().unwrap().write_all(&vec![7; APPENDED_BYTES]).unwrap();
+        assert!(curl.wait().unwrap().success());
+    }
 }
 
 /// Bytes of memory that are resident.
