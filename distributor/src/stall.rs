@@ -33,6 +33,7 @@ use tokio::{
 
 use crate::{
     fanout::{Due, HandOver},
+    inlet::poll_read,
     limits::{self, WRITE_STEP_BYTES, WRITE_STEPS},
 };
 
@@ -245,17 +246,9 @@ impl AsyncRead for Shared {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.socket.poll_read_ready(cx))?;
-            match self.socket.try_read_buf(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(read) => {
-                    self.received.inc_by(read as u64);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        let read = ready!(poll_read(&self.socket, cx, buf))?;
+        self.received.inc_by(read as u64);
+        Poll::Ready(Ok(()))
     }
 }
 

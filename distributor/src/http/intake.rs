@@ -118,9 +118,12 @@ impl Intake {
         }
     }
 
-    /// Read on past hyper, until `superseded`, if all that hyper has read is handed out, and a chunk of the
-    /// chunked coding begins with what comes next.
+    /// Read on past hyper, until `superseded`, if it is a body of chunks, all that hyper has read of it is handed
+    /// out, and a chunk begins with what comes next.
     pub(super) fn direct(&mut self, superseded: &CancellationToken) -> Option<Direct> {
+        if self.announced().is_some() {
+            return None;
+        }
         let straight = self.inlet.take(self.got)?;
         let (stop, superseded) = (self.stop.clone(), superseded.clone());
         let events = FuturesUnordered::from_iter([

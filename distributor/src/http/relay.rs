@@ -9,11 +9,14 @@
 //! caches, so that what is on the way of a chunk counts by how much of it there is, not by how often it is
 //! done: the session, hyper's dispatcher and the request's own way down to here are not on it any more.
 
-use std::{panic, sync::Arc, time::SystemTime};
+use std::{future, panic, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use freshet_protocol::Stamp;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
 
 use super::{
     Site,
@@ -107,11 +110,12 @@ impl Relay {
 async fn alone<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let mut task = JoinSet::new();
     task.spawn(work);
-    match task.join_next().await {
+    match task.join_next().await.map(|done| done.map_err(JoinError::try_into_panic)) {
         Some(Ok(done)) => done,
-        // A panic is told as if it were ours; nothing else ends the task before its time.
-        Some(Err(error)) => panic::resume_unwind(error.into_panic()),
-        None => std::future::pending().await,
+        // As if it were ours.
+        Some(Err(Ok(panic))) => panic::resume_unwind(panic),
+        // The runtime ends, and we with it.
+        Some(Err(Err(_))) | None => future::pending().await,
     }
 }
 

@@ -59,12 +59,12 @@ impl Line {
         Self { handover: Some(handover), ..Self::default() }
     }
 
-    /// By what a reply at the live edge gives up the socket for a while.
     /// Whoever is at the other end; `None` where nobody is any more.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.handover.as_ref()?.peer()
     }
 
+    /// By what a reply at the live edge gives up the socket for a while.
     pub(super) fn handover(&self) -> Option<&Arc<HandOver>> {
         self.handover.as_ref()
     }
@@ -138,6 +138,9 @@ pub(super) struct Wire<T> {
     scan: Scan,
     /// The request that came before the head that is scanned.
     request: u64,
+    /// Nothing was read so far that is behind a head, where the next one may have begun: so where this one does is
+    /// known, and where its body does.
+    only_heads: bool,
     /// The request up to which everything has left hyper's buffer.
     quiet: Option<u64>,
     /// A reply of ours in place of one of hyper's.
@@ -154,16 +157,27 @@ impl<T> Wire<T> {
         problem: fn(u16) -> Bytes,
     ) -> Self {
         let (scan, instead) = (Scan::default(), Bytes::new());
-        Self { inner, line, inlet, scan, request: 0, quiet: Some(0), instead, problem }
+        Self {
+            inner,
+            line,
+            inlet,
+            scan,
+            request: 0,
+            only_heads: true,
+            quiet: Some(0),
+            instead,
+            problem,
+        }
     }
 
     /// Look at what was read, of a head or of a body.
     fn look(&mut self, read: &[u8]) {
-        let body = match self.line.idle() {
+        let behind = match self.line.idle() {
             Some(request) => self.look_at_head(request, read),
             None => read,
         };
-        self.inlet.follow(body);
+        self.only_heads &= behind.is_empty();
+        self.inlet.follow(behind);
     }
 
     /// Look at what may be of the head of the next `request`; what is behind it.
@@ -177,7 +191,7 @@ impl<T> Wire<T> {
         let body = read.get(self.scan.push(read)..).unwrap_or_default();
         if self.scan.is_done() {
             self.line.two_framings.store(self.scan.has_two_framings(), Relaxed);
-            self.inlet.begin(self.scan.is_chunked());
+            self.inlet.begin(self.only_heads && self.scan.is_chunked());
         }
         body
     }
@@ -218,12 +232,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if ready!(this.inlet.poll_turn(cx, buf)) {
-            return Poll::Ready(Ok(()));
-        }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
-        this.look(buf.filled().get(before..).unwrap_or_default());
+        let inner = Pin::new(&mut this.inner);
+        let from = ready!(this.inlet.poll_for_hyper(cx, buf, |cx, buf| inner.poll_read(cx, buf)))?;
+        this.look(buf.filled().get(from..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }
 }
@@ -275,14 +286,44 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_reply_is_hypers_own_only_while_no_request_is_served() {
-        let line = Arc::new(Line::default());
+    /// A wire over nothing, and the way past hyper that it keeps.
+    async fn wire(line: &Arc<Line>) -> (Wire<()>, Arc<Inlet>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let inlet = Inlet::new(&Arc::new(socket), Counter::default());
         let ours = |_| Bytes::from_static(b"ours");
-        let mut wire = Wire::new((), Arc::clone(&line), inlet, ours);
+        (Wire::new((), Arc::clone(line), Arc::clone(&inlet), ours), inlet)
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_past_hyper_only_where_its_beginning_is_known() {
+        let chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n";
+        let line = Arc::new(Line::default());
+        let (mut wire, inlet) = wire(&line).await;
+        wire.look(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        drop(line.begin());
+        wire.look(chunked);
+        let (_serving, ..) = line.begin();
+        assert!(inlet.take(1).is_some(), "nothing was read but heads");
+    }
+
+    #[tokio::test]
+    async fn what_looks_like_a_head_behind_the_beginning_of_one_is_not_taken_for_it() {
+        let line = Arc::new(Line::default());
+        let (mut wire, inlet) = wire(&line).await;
+        // With the first request the beginning of the second one is read.
+        wire.look(b"GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 99\r\nX-");
+        drop(line.begin());
+        wire.look(b"Transfer-Encoding: chunked\r\n\r\n");
+        let (_serving, ..) = line.begin();
+        wire.look(b"1\r\nx\r\n");
+        assert!(inlet.take(1).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_reply_is_hypers_own_only_while_no_request_is_served() {
+        let line = Arc::new(Line::default());
+        let (mut wire, _) = wire(&line).await;
         assert!(wire.replace(b"HTTP/1.1 431 "));
 
         let (exchange, number, _) = line.begin();

@@ -22,7 +22,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use prometheus_client::metrics::counter::Counter;
 use tokio::{
     io::{Interest, ReadBuf},
@@ -72,9 +72,24 @@ impl Inlet {
         }
     }
 
-    /// Hyper is about to read into `buf`: true where it has been given what was read for it, pending where it
-    /// is not its turn.
-    pub(crate) fn poll_turn(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<bool> {
+    /// Read for hyper, by `read`, or what was read for it already; pending where it is not its turn. From where
+    /// on `buf` has what was read just now.
+    pub(crate) fn poll_for_hyper(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        read: impl FnOnce(&mut Context<'_>, &mut ReadBuf<'_>) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<usize>> {
+        let was_given = ready!(self.poll_turn(cx, buf));
+        let from = buf.filled().len();
+        if !was_given {
+            ready!(read(cx, buf))?;
+        }
+        Poll::Ready(Ok(from))
+    }
+
+    /// Hyper is about to read into `buf`: true where it has been given what was read for it.
+    fn poll_turn(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<bool> {
         let mut turn = lock(&self.turn);
         match &mut *turn {
             Turn::Hyper(_) => return Poll::Ready(false),
@@ -112,33 +127,28 @@ impl Inlet {
             waker.wake();
         }
     }
+}
 
-    /// Read what is there behind what `into` has; zero at the end of the connection.
-    fn poll_read(&self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
-        into.reserve(STRAIGHT_READ_BYTES);
-        loop {
-            ready!(self.socket.poll_read_ready(cx))?;
-            let (mut got, room) = (None, into.capacity() - into.len());
-            let tried = self.socket.try_io(Interest::READABLE, || {
-                let read = self.socket.try_read_buf(into)?;
-                got = Some(read);
-                // There was no more: the runtime need not try to know it.
-                if (1..room).contains(&read) {
-                    Err(io::ErrorKind::WouldBlock.into())
-                } else {
-                    Ok(())
-                }
-            });
-            if let Some(read) = got {
-                self.received.inc_by(read as u64);
-                return Poll::Ready(Ok(read));
+/// Read what `socket` has into `buf`, which has room; how much that was, zero at the end of the connection.
+pub(crate) fn poll_read(
+    socket: &TcpStream,
+    cx: &mut Context<'_>,
+    buf: &mut impl BufMut,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(socket.poll_read_ready(cx))?;
+        let (room, mut got) = (buf.chunk_mut().len(), None);
+        let tried = socket.try_io(Interest::READABLE, || {
+            let read = *got.insert(socket.try_read_buf(buf)?);
+            // There is no more, which the runtime would have to try to know.
+            if (1..room).contains(&read) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match (got, tried) {
+            (Some(read), _) => return Poll::Ready(Ok(read)),
+            (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Poll::Ready(Err(error));
             }
-            match tried {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                    return Poll::Ready(Err(error));
-                }
-                _ => {}
-            }
+            _ => {}
         }
     }
 }
@@ -173,9 +183,12 @@ impl Straight {
                     )));
                 }
             }
-            if ready!(self.inlet.poll_read(cx, &mut self.read))? == 0 {
+            self.read.reserve(STRAIGHT_READ_BYTES);
+            let read = ready!(poll_read(&self.inlet.socket, cx, &mut self.read))?;
+            if read == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
+            self.inlet.received.inc_by(read as u64);
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Inlet, Scan};
+use super::{Inlet, Scan, poll_read};
 
 /// Sees one head go by, and where hyper is in the body behind it.
 #[derive(Debug)]
@@ -52,21 +52,11 @@ impl AsyncRead for Once {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if ready!(this.inlet.poll_turn(cx, buf)) {
-            return Poll::Ready(Ok(()));
-        }
-        let before = buf.filled().len();
-        loop {
-            ready!(this.socket.poll_read_ready(cx))?;
-            match this.socket.try_read_buf(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => {
-                    read?;
-                    break;
-                }
-            }
-        }
-        this.look(buf.filled().get(before..).unwrap_or_default());
+        let read = |cx: &mut Context<'_>, buf: &mut ReadBuf<'_>| {
+            poll_read(&this.socket, cx, buf).map_ok(drop)
+        };
+        let from = ready!(this.inlet.poll_for_hyper(cx, buf, read))?;
+        this.look(buf.filled().get(from..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }
 }
