@@ -10,7 +10,6 @@ mod curl;
 mod direct;
 mod doors;
 mod edge;
-mod edge_native;
 mod faults;
 mod groups;
 mod headers;

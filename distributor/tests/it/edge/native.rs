@@ -2,12 +2,11 @@
 
 use freshet_protocol::PartHead;
 
+use super::AT_THE_EDGE;
 use crate::{
     node::{Node, bytes, soon, until},
     peer::{Peer, Reply},
 };
-
-const AT_THE_EDGE: &str = "freshet_consumers_at_the_edge";
 
 /// One who follows the stream `x` natively.
 struct Consumer {
@@ -53,6 +52,15 @@ impl Consumer {
         }
         whole
     }
+}
+
+/// Somebody at the live edge of a stream, and what that has.
+async fn at_the_edge(node: &Node) -> (Vec<u8>, Consumer) {
+    let mut sent = Vec::new();
+    append(node, &mut sent, b"!", &[]).await;
+    let mut consumer = Consumer::new(node, "?backfill=all").await;
+    until_at_the_edge(node, &mut sent, std::slice::from_mut(&mut consumer)).await;
+    (sent, consumer)
 }
 
 /// Append to `sent` little by little until all are at the live edge, who read along.
@@ -116,11 +124,7 @@ async fn parts_are_as_ever_and_so_is_the_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_newest_comes_first_behind_a_hole_and_the_hole_when_it_is_filled() {
     let node = Node::start().await;
-    let mut sent = Vec::new();
-    append(&node, &mut sent, b"!", &[]).await;
-    let mut consumers = [Consumer::new(&node, "?backfill=all").await];
-    until_at_the_edge(&node, &mut sent, &mut consumers).await;
-    let [consumer] = &mut consumers;
+    let (sent, mut consumer) = at_the_edge(&node).await;
 
     let hole = sent.len() as u64;
     let newest = format!("bytes {}-{}/*", hole + 4, hole + 7);
@@ -140,10 +144,7 @@ async fn what_is_newest_comes_first_behind_a_hole_and_the_hole_when_it_is_filled
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plain_and_native_ones_sit_side_by_side() {
     let node = Node::start().await;
-    let mut sent = Vec::new();
-    append(&node, &mut sent, b"!", &[]).await;
-    let mut consumers = [Consumer::new(&node, "?backfill=all").await];
-    until_at_the_edge(&node, &mut sent, &mut consumers).await;
+    let (mut sent, mut consumer) = at_the_edge(&node).await;
     let mut plain = node.connect().await;
     plain.request("GET", "/live/x?from=start", &[], b"").await;
     let mut reply = plain.head().await;
@@ -155,14 +156,13 @@ async fn plain_and_native_ones_sit_side_by_side() {
     for size in [5_000, 1, 60_000] {
         append(&node, &mut sent, &bytes(size), &[]).await;
     }
-    let [consumer] = &mut consumers;
     consumer.read_to(sent.len()).await;
     while reply.body.len() < sent.len() {
         reply.body.extend(plain.next().await.unwrap().unwrap());
     }
     assert!(reply.body == sent && consumer.whole() == sent);
     // Whoever leaves is let go.
-    drop((plain, consumers));
+    drop((plain, consumer));
     append(&node, &mut sent, b".", &[]).await;
     until(async || node.metric(AT_THE_EDGE).await == 0).await;
 }

@@ -1,15 +1,14 @@
-//! Consumers at the live edge, who are written to past hyper: everything that begins or ends that.
+//! Plain consumers at the live edge: everything that begins or ends that they are written to past hyper.
 
 use std::time::Duration;
 
 use tokio::{io::AsyncReadExt, net::TcpSocket};
 
+use super::AT_THE_EDGE;
 use crate::{
     node::{Node, bytes, soon, until},
     peer::{Peer, Reply},
 };
-
-const AT_THE_EDGE: &str = "freshet_consumers_at_the_edge";
 
 /// One who follows a stream.
 struct Consumer {
