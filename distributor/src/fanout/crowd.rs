@@ -105,16 +105,9 @@ impl Crowd {
         Seat { crowd: Arc::clone(self), shard, key, back }
     }
 
-    /// Write one frame to those in a shard who are behind, to a few at a time; what is next is looked for `anew`
-    /// by whoever begins.
-    fn write(&self, shard: &Shard, from: usize, anew: bool) -> Batch {
-        let batch = {
-            let mut seats = lock(&shard.seats);
-            if anew {
-                seats.frame.forget();
-            }
-            Batch::serve(&mut seats, from, &self.stream)
-        };
+    /// Write one frame to those in a shard who are behind, to a few at a time.
+    fn write(&self, shard: &Shard, from: usize) -> Batch {
+        let batch = shard.serve(from, &self.stream);
         self.fanout.sent().inc_by(batch.bytes);
         if let Some(received) = batch.received {
             self.stream.count_ages(received, batch.writes);
@@ -145,7 +138,7 @@ impl Crowd {
     async fn round(&self, shard: &Shard) -> bool {
         let (mut more, mut from) = (false, Some(0));
         while let Some(key) = from {
-            let batch = self.write(shard, key, key == 0);
+            let batch = self.write(shard, key);
             (more, from) = (more | batch.more, batch.next);
             if from.is_some() {
                 yield_now().await;
@@ -158,7 +151,7 @@ impl Crowd {
 impl Edge for Crowd {
     /// Serve a handful here and now; where they are more, have it done.
     fn serve(&self) {
-        if !self.is_crowded() && !self.write(&self.first, 0, true).more {
+        if !self.is_crowded() && !self.write(&self.first, 0).more {
             self.others.iter().for_each(|shard| shard.tell());
         } else {
             self.shards().for_each(|shard| shard.tell());

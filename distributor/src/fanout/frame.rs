@@ -1,6 +1,6 @@
 //! The bytes that are next at one place of a stream, framed once for all who are there.
 
-use std::{mem, sync::Arc};
+use std::{mem, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use freshet_protocol::{ByteRange, PartHead, Placed, Stamp};
@@ -45,8 +45,9 @@ pub(super) struct Frame {
     /// The stream does not end for now behind it: there are more bytes, or there is its end.
     pub(super) is_followed: bool,
     chunk: Chunk,
-    /// The same bytes as a part, if somebody has asked for that.
-    part: Option<Chunk>,
+    /// The same bytes as a part, where somebody has asked for that.
+    part: Chunk,
+    has_part: bool,
     boundary: Arc<str>,
 }
 
@@ -59,8 +60,15 @@ struct Chunk {
 
 impl Frame {
     pub(super) fn new(boundary: &Arc<str>) -> Self {
-        let (chunk, boundary) = (Chunk::new(), Arc::clone(boundary));
-        Self { at: None, ahead: Ahead::Edge, is_followed: false, chunk, part: None, boundary }
+        Self {
+            at: None,
+            ahead: Ahead::Edge,
+            is_followed: false,
+            chunk: Chunk::new(),
+            part: Chunk::new(),
+            has_part: false,
+            boundary: Arc::clone(boundary),
+        }
     }
 
     /// Look for the bytes at `at`, unless that was the last place that was looked at.
@@ -68,7 +76,7 @@ impl Frame {
         if self.at != Some(at) {
             self.ahead = self.chunk.fill(|room| stream.ahead(at, FRAME_BYTES_MAX, room));
             self.at = Some(at);
-            self.part = None;
+            self.has_part = false;
             let is_sent = matches!(self.ahead, Ahead::Bytes { .. });
             self.is_followed = is_sent && !stream.is_edge(self.end());
         }
@@ -95,43 +103,43 @@ impl Frame {
 
     /// What goes over the wire, of `stream`.
     pub(super) fn bytes(&mut self, framing: Framing, stream: &Stream) -> &[u8] {
+        if framing == Framing::Parts && !mem::replace(&mut self.has_part, true) {
+            self.make_part(stream);
+        }
+        let (bytes, range) = self.framed(framing);
+        bytes.get(range).unwrap_or_default()
+    }
+
+    /// The same from `from` on, without a copy: of those whose sockets are full, many are at the same place.
+    pub(super) fn rest(&self, framing: Framing, from: usize) -> Bytes {
+        let (bytes, range) = self.framed(framing);
+        bytes.slice((range.start + from).min(range.end)..range.end)
+    }
+
+    fn framed(&self, framing: Framing) -> (&Bytes, Range<usize>) {
         match framing {
-            Framing::Chunked => self.chunk.whole(),
-            Framing::Raw => self.chunk.payload(),
-            Framing::Parts => {
-                let part = self.part.take().unwrap_or_else(|| self.as_part(stream));
-                self.part.insert(part).whole()
-            }
+            Framing::Chunked => (&self.chunk.bytes, self.chunk.whole()),
+            Framing::Raw => (&self.chunk.bytes, self.chunk.payload()),
+            Framing::Parts => (&self.part.bytes, self.part.whole()),
         }
     }
 
-    fn as_part(&self, stream: &Stream) -> Chunk {
-        let mut chunk = Chunk::new();
-        let (at, bytes) = (self.at.unwrap_or(0), self.chunk.payload());
-        let Ahead::Bytes { captured, .. } = self.ahead else { return chunk };
-        let Some(range) = ByteRange::at(at, bytes.len() as u64) else { return chunk };
+    fn make_part(&mut self, stream: &Stream) {
+        let (at, length) = (self.at.unwrap_or(0), self.chunk.payload().len() as u64);
+        let (Ahead::Bytes { captured, .. }, Some(range)) = (self.ahead, ByteRange::at(at, length))
+        else {
+            return;
+        };
         let head = PartHead {
             placed: Placed { range, total: stream.total() },
             content_type: stream.content_type(),
             origin_time: captured,
         };
-        chunk.fill(|room| {
+        let bytes = self.chunk.bytes.get(self.chunk.payload()).unwrap_or_default();
+        self.part.fill(|room| {
             room.extend_from_slice(&head.encode(&self.boundary));
             room.extend_from_slice(bytes);
         });
-        chunk
-    }
-
-    /// What goes over the wire from `from` on, without a copy: of those whose sockets are full, many are at
-    /// the same place.
-    pub(super) fn rest(&self, framing: Framing, from: usize) -> Bytes {
-        let (chunk, begin) = match framing {
-            Framing::Chunked => (&self.chunk, self.chunk.begin),
-            Framing::Raw => (&self.chunk, HEAD_BYTES),
-            Framing::Parts => self.part.as_ref().map_or((&self.chunk, 0), |it| (it, it.begin)),
-        };
-        let end = chunk.bytes.len() - if framing == Framing::Raw { CRLF.len() } else { 0 };
-        chunk.bytes.slice((begin + from).min(end)..end)
     }
 }
 
@@ -153,13 +161,15 @@ impl Chunk {
         done
     }
 
-    fn whole(&self) -> &[u8] {
-        self.bytes.get(self.begin..).unwrap_or_default()
+    /// Where it is, with its head.
+    fn whole(&self) -> Range<usize> {
+        self.begin.min(self.bytes.len())..self.bytes.len()
     }
 
-    fn payload(&self) -> &[u8] {
+    /// Where what it carries is.
+    fn payload(&self) -> Range<usize> {
         let end = self.bytes.len().saturating_sub(CRLF.len());
-        self.bytes.get(HEAD_BYTES..end).unwrap_or_default()
+        HEAD_BYTES.min(end)..end
     }
 }
 
@@ -187,30 +197,40 @@ fn frame(buffer: &mut Vec<u8>) -> usize {
 mod tests {
     use super::*;
 
-    fn chunk(bytes: &[u8]) -> Chunk {
-        let mut chunk = Chunk::new();
-        chunk.fill(|room| room.extend_from_slice(bytes));
-        chunk
+    /// A frame that carries `bytes`, found at 100.
+    fn carrying(bytes: &[u8]) -> Frame {
+        let mut frame = Frame::new(&"boundary".into());
+        frame.at = Some(100);
+        frame.chunk.fill(|room| room.extend_from_slice(bytes));
+        frame
+    }
+
+    fn on_the_wire(frame: &Frame, framing: Framing) -> Bytes {
+        frame.rest(framing, 0)
     }
 
     #[test]
     fn a_frame_is_a_chunk_or_its_bytes_alone() {
-        let chunk = chunk(&[b'x'; 26]);
+        let frame = carrying(&[b'x'; 26]);
         let all = [b"1a\r\n".as_slice(), &[b'x'; 26], b"\r\n"].concat();
-        assert_eq!(chunk.whole(), all);
-        assert_eq!(chunk.payload(), [b'x'; 26]);
+        assert_eq!(on_the_wire(&frame, Framing::Chunked), all);
+        assert_eq!(on_the_wire(&frame, Framing::Raw), &[b'x'; 26][..]);
+        assert_eq!(frame.end(), 126);
+        assert_eq!(frame.rest(Framing::Chunked, all.len() - 1), &b"\n"[..]);
     }
 
     #[test]
     fn what_somebody_has_yet_to_send_stays_as_it_is() {
-        let mut chunk = chunk(b"first");
-        let rest = chunk.bytes.slice(HEAD_BYTES..);
-        chunk.fill(|room| room.extend_from_slice(b"second"));
-        assert_eq!((&*rest, chunk.whole()), (&b"first\r\n"[..], &b"6\r\nsecond\r\n"[..]));
+        let mut frame = carrying(b"first");
+        let rest = frame.rest(Framing::Chunked, 5);
+        frame.chunk.fill(|room| room.extend_from_slice(b"second"));
+        assert_eq!(rest, &b"rst\r\n"[..]);
+        assert_eq!(on_the_wire(&frame, Framing::Chunked), &b"6\r\nsecond\r\n"[..]);
     }
 
     #[test]
     fn the_head_of_the_largest_frame_has_room() {
-        assert!(chunk(&vec![0; FRAME_BYTES_MAX]).whole().starts_with(b"10000\r\n\0"));
+        let frame = carrying(&vec![0; FRAME_BYTES_MAX]);
+        assert!(on_the_wire(&frame, Framing::Chunked).starts_with(b"10000\r\n\0"));
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     metrics::Counted,
 };
 
+/// A part of a crowd, which one walker serves.
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) seats: Mutex<Seats>,
@@ -40,15 +41,17 @@ pub(super) struct Shard {
     pub(super) served: AtomicU64,
 }
 
+/// What a shard's lock guards.
 #[derive(Debug)]
 pub(super) struct Seats {
     pub(super) taken: Slab<Taken>,
     /// What was written last.
-    pub(super) frame: Frame,
+    frame: Frame,
     /// Is there a walker? It ends when it finds that nobody sits here any more.
     pub(super) is_walked: bool,
 }
 
+/// Somebody who sits there.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) socket: Arc<TcpStream>,
@@ -86,38 +89,10 @@ pub(super) struct Batch {
     pub(super) next: Option<usize>,
 }
 
-impl Batch {
-    /// Serve the seats from `from` on.
-    pub(super) fn serve(seats: &mut Seats, from: usize, stream: &Stream) -> Self {
-        let (mut batch, mut looks) = (Self::default(), 0);
-        for key in from..seats.taken.capacity() {
-            let Seats { taken, frame, .. } = &mut *seats;
-            let Some(taken) = taken.get_mut(key) else { continue };
-            if looks == WALK_SEATS_MAX {
-                batch.next = Some(key);
-                break;
-            }
-            looks += 1;
-            let (written, left) = taken.serve(stream, frame);
-            batch.bytes += written as u64;
-            if written > 0 {
-                batch.writes += 1;
-                batch.received = frame.received();
-            }
-            batch.more |= frame.is_followed;
-            if let Some(left) = left {
-                batch.someone_left = true;
-                seats.give_back(key, left);
-            }
-        }
-        batch
-    }
-}
-
 impl Taken {
     /// Write the frame that is next here; how many bytes of it, and what is left to the session where
     /// it has to go on.
-    pub(super) fn serve(&mut self, stream: &Stream, frame: &mut Frame) -> (usize, Option<Left>) {
+    fn serve(&mut self, stream: &Stream, frame: &mut Frame) -> (usize, Option<Left>) {
         let nothing = Bytes::new();
         match frame.find(stream, self.at) {
             Ahead::Edge => return (0, None),
@@ -150,7 +125,36 @@ impl Taken {
 }
 
 impl Seats {
-    pub(super) fn give_back(&mut self, key: usize, left: Left) {
+    /// Write one frame to those who are behind, a few of them from the seat `from` on. What comes next is looked
+    /// for anew by whoever begins with the first.
+    fn serve(&mut self, from: usize, stream: &Stream) -> Batch {
+        if from == 0 {
+            self.frame.forget();
+        }
+        let (mut batch, mut looks) = (Batch::default(), 0);
+        for key in from..self.taken.capacity() {
+            let Some(taken) = self.taken.get_mut(key) else { continue };
+            if looks == WALK_SEATS_MAX {
+                batch.next = Some(key);
+                break;
+            }
+            looks += 1;
+            let (written, left) = taken.serve(stream, &mut self.frame);
+            batch.bytes += written as u64;
+            if written > 0 {
+                batch.writes += 1;
+                batch.received = self.frame.received();
+            }
+            batch.more |= self.frame.is_followed;
+            if let Some(left) = left {
+                batch.someone_left = true;
+                self.give_back(key, left);
+            }
+        }
+        batch
+    }
+
+    fn give_back(&mut self, key: usize, left: Left) {
         if let Some(taken) = self.taken.try_remove(key) {
             // Nobody is there to be told where its session has just ended.
             let _ = taken.back.send(left);
@@ -170,6 +174,12 @@ impl Shard {
         }
     }
 
+    /// Write one frame to a few of those who are behind, from the seat `from` on.
+    pub(super) fn serve(&self, from: usize, stream: &Stream) -> Batch {
+        lock(&self.seats).serve(from, stream)
+    }
+
+    /// How many sit here.
     pub(super) fn load(&self) -> usize {
         lock(&self.seats).taken.len()
     }

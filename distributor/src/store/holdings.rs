@@ -165,41 +165,33 @@ impl Holdings {
         to_disk: bool,
         acknowledge: bool,
     ) -> Vec<(u64, Bytes)> {
+        let mut pieces = Vec::new();
         let Some(kept) = ByteRange::new(range.start().max(self.retained_from), range.end()) else {
-            return Vec::new();
+            return pieces;
         };
-        if kept.start() >= self.readable.end() {
-            // Most of what comes: the sets need not be asked what of it is missing.
-            return self.put(range, kept, bytes, times, to_disk, acknowledge).into_iter().collect();
+        for missing in self.missing(kept) {
+            let from = usize::try_from(missing.start() - range.start()).unwrap_or(usize::MAX);
+            let len = usize::try_from(missing.len()).unwrap_or(usize::MAX);
+            let Some(piece) = bytes.get(from..from.saturating_add(len)) else { continue };
+            pieces.push((missing.start(), self.ring.insert(missing.start(), piece, times)));
+            self.readable.insert(missing);
+            self.received += missing.len();
+            if to_disk {
+                self.pending.insert(missing);
+            }
+            if acknowledge || !to_disk {
+                self.acknowledged.insert(missing);
+            }
         }
-        let missing = self.readable.missing(kept);
-        let put = |missing| self.put(range, missing, bytes, times, to_disk, acknowledge);
-        missing.iter().filter_map(put).collect()
+        pieces
     }
 
-    /// Put `missing`, of the `bytes` of `range`, into the ring and the sets.
-    fn put(
-        &mut self,
-        range: ByteRange,
-        missing: ByteRange,
-        bytes: &[u8],
-        times: Times,
-        to_disk: bool,
-        acknowledge: bool,
-    ) -> Option<(u64, Bytes)> {
-        let from = usize::try_from(missing.start() - range.start()).unwrap_or(usize::MAX);
-        let len = usize::try_from(missing.len()).unwrap_or(usize::MAX);
-        let piece = bytes.get(from..from.saturating_add(len))?;
-        let shared = self.ring.insert(missing.start(), piece, times);
-        self.readable.insert(missing);
-        self.received += missing.len();
-        if to_disk {
-            self.pending.insert(missing);
+    /// What of `range` cannot be read. Most of what comes is new as a whole: then the set need not be asked.
+    fn missing(&self, range: ByteRange) -> Vec<ByteRange> {
+        if range.start() >= self.readable.end() {
+            return vec![range];
         }
-        if acknowledge || !to_disk {
-            self.acknowledged.insert(missing);
-        }
-        Some((missing.start(), shared))
+        self.readable.missing(range).iter().collect()
     }
 
     /// `range` is on the disk. True if it has left the ring already: then whoever waits for it must
