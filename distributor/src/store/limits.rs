@@ -30,7 +30,7 @@ pub(crate) const DISK_BATCH_WRITES_MAX: usize = 1024;
 /// How long bytes that nobody waits for gather on their way to the disk. A stream that flows then costs
 /// a wake-up and two writes in this time, however small its chunks are; a process that is killed loses so
 /// much more of what was not acknowledged.
-pub(crate) const DISK_GATHER_TIME: Duration = Duration::from_millis(100);
+pub(crate) const DISK_GATHER_TIME: Duration = Duration::from_millis(200);
 
 /// Bytes that do so at most: what leaves the ring before it is written can be read by nobody meanwhile.
 pub(crate) const DISK_GATHER_BYTES_MAX: usize = 1 << 20;
