@@ -18,9 +18,11 @@ pub const TARGET_BYTES_MAX: usize = 4 << 10;
 /// stream from newest-first.
 pub const HYPER_BUFFER_BYTES: usize = 16 << 10;
 
-/// Bytes that are read at once of a body that is read past hyper. Consumers get them as frames of that size, and
-/// one that stops reading keeps what is left of one.
-pub const STRAIGHT_READ_BYTES: usize = 16 << 10;
+/// Bytes that are read at once of a body that is read past hyper.
+pub const STRAIGHT_READ_BYTES: usize = 64 << 10;
+
+/// Bytes of one chunk that is written past hyper. One that stops reading keeps what is left of it.
+pub const CHUNK_BYTES_MAX: usize = 16 << 10;
 
 /// Bytes of a line that says the size of a chunk, its extensions (RFC 9112, section 7.1.1) among them; hyper takes
 /// as many. Nobody sends any.

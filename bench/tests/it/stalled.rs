@@ -11,7 +11,7 @@ use std::{
 use crate::{command::Node, players::wait_for_consumers};
 
 /// Times that so much is posted before anybody comes.
-const WARM: usize = 3;
+const WARM: usize = 12;
 
 /// Half of them plain, half of them native.
 const STALLED: usize = 200;

@@ -1,13 +1,13 @@
 //! The bytes that are next at one place of a stream, framed once for all who are there.
 
-use std::{mem, ops::Range, sync::Arc};
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use freshet_protocol::{ByteRange, PartHead, Placed, Stamp};
 
 use crate::{
     hub::{Ahead, Stream},
-    limits::FRAME_BYTES_MAX,
+    limits::{CHUNK_BYTES_MAX, FRAME_BYTES_MAX},
 };
 
 /// How a reply's body is told apart from what follows it.
@@ -29,14 +29,15 @@ const CRLF: &[u8; 2] = b"\r\n";
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// ```text
-///   ......1000 CRLF  bytes of the stream  CRLF
-///         └── begin
-///                    └────── raw ──────┘
-///         └──────────── chunked ────────────┘
-///
-///   1040 CRLF  head of a part  bytes of the stream  CRLF
-///   └─────────────────── parts ────────────────────────┘
+///   carried  ......1000 CRLF  bytes of the stream  CRLF
+///                             └────── raw ──────┘
+///                  └─────────── one chunk ────────────┘
+///   chunks   4000 CRLF  bytes  CRLF  1a0 CRLF  bytes  CRLF  ...
+///   parts    4040 CRLF  head of a part  bytes  CRLF  ...
 /// ```
+///
+/// Whoever is interrupted has yet to write the rest of the chunk that it is in, and keeps that: so they are
+/// short, and a large frame is several of them.
 #[derive(Debug)]
 pub(super) struct Frame {
     /// Where in the stream it was looked for.
@@ -44,18 +45,27 @@ pub(super) struct Frame {
     ahead: Ahead,
     /// The stream does not end for now behind it: there are more bytes, or there is its end.
     pub(super) is_followed: bool,
-    chunk: Chunk,
-    /// The same bytes as a part, where somebody has asked for that.
-    part: Chunk,
-    has_part: bool,
+    carried: Carried,
+    /// The same bytes in several chunks, and as parts, where somebody has asked for that.
+    chunks: Pieces,
+    parts: Pieces,
     boundary: Arc<str>,
 }
 
-/// A chunk of the chunked coding, behind room for its head.
-#[derive(Debug)]
-struct Chunk {
-    bytes: Bytes,
+/// Bytes of the stream, framed as one chunk.
+#[derive(Debug, Default)]
+struct Carried {
+    bytes: Vec<u8>,
     begin: usize,
+}
+
+/// Bytes of the stream, framed as chunks.
+#[derive(Debug, Default)]
+struct Pieces {
+    bytes: Vec<u8>,
+    /// Where each chunk ends: here, and in the stream.
+    ends: Vec<(usize, u64)>,
+    is_made: bool,
 }
 
 impl Frame {
@@ -64,9 +74,9 @@ impl Frame {
             at: None,
             ahead: Ahead::Edge,
             is_followed: false,
-            chunk: Chunk::new(),
-            part: Chunk::new(),
-            has_part: false,
+            carried: Carried::default(),
+            chunks: Pieces::default(),
+            parts: Pieces::default(),
             boundary: Arc::clone(boundary),
         }
     }
@@ -74,13 +84,18 @@ impl Frame {
     /// Look for the bytes at `at`, unless that was the last place that was looked at.
     pub(super) fn find(&mut self, stream: &Stream, at: u64) -> Ahead {
         if self.at != Some(at) {
-            self.ahead = self.chunk.fill(|room| stream.ahead(at, FRAME_BYTES_MAX, room));
-            self.at = Some(at);
-            self.has_part = false;
+            self.ahead = self.carry(at, |room| stream.ahead(at, FRAME_BYTES_MAX, room));
             let is_sent = matches!(self.ahead, Ahead::Bytes { .. });
             self.is_followed = is_sent && !stream.is_edge(self.end());
         }
         self.ahead
+    }
+
+    /// Carry what `put` puts into it, which is at `at`, and nothing else.
+    fn carry<T>(&mut self, at: u64, put: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        self.at = Some(at);
+        (self.chunks.is_made, self.parts.is_made) = (false, false);
+        self.carried.fill(put)
     }
 
     /// Forget what was found: more may have come.
@@ -96,89 +111,122 @@ impl Frame {
         }
     }
 
+    fn begin(&self) -> u64 {
+        self.at.unwrap_or(0)
+    }
+
     /// One past its last byte in the stream.
     pub(super) fn end(&self) -> u64 {
-        self.at.unwrap_or(0) + self.chunk.payload().len() as u64
+        self.begin() + self.carried.payload().len() as u64
     }
 
     /// What goes over the wire, of `stream`.
     pub(super) fn bytes(&mut self, framing: Framing, stream: &Stream) -> &[u8] {
-        if framing == Framing::Parts && !mem::replace(&mut self.has_part, true) {
-            self.make_part(stream);
-        }
-        let (bytes, range) = self.framed(framing);
-        bytes.get(range).unwrap_or_default()
-    }
-
-    /// The same from `from` on, without a copy: of those whose sockets are full, many are at the same place.
-    pub(super) fn rest(&self, framing: Framing, from: usize) -> Bytes {
-        let (bytes, range) = self.framed(framing);
-        bytes.slice((range.start + from).min(range.end)..range.end)
-    }
-
-    fn framed(&self, framing: Framing) -> (&Bytes, Range<usize>) {
+        let begin = self.begin();
         match framing {
-            Framing::Chunked => (&self.chunk.bytes, self.chunk.whole()),
-            Framing::Raw => (&self.chunk.bytes, self.chunk.payload()),
-            Framing::Parts => (&self.part.bytes, self.part.whole()),
+            Framing::Parts => {
+                let head = |range| part_head(stream, range, self.ahead, begin);
+                let encode = |range| head(range).encode(&self.boundary);
+                self.parts.make(begin, self.carried.payload(), encode);
+            }
+            Framing::Chunked if !self.is_one_chunk() => {
+                self.chunks.make(begin, self.carried.payload(), |_| Bytes::new());
+            }
+            Framing::Chunked | Framing::Raw => {}
+        }
+        match framing {
+            Framing::Parts => &self.parts.bytes,
+            Framing::Chunked if !self.is_one_chunk() => &self.chunks.bytes,
+            Framing::Chunked => self.carried.whole(),
+            Framing::Raw => self.carried.payload(),
         }
     }
 
-    fn make_part(&mut self, stream: &Stream) {
-        let (at, length) = (self.at.unwrap_or(0), self.chunk.payload().len() as u64);
-        let (Ahead::Bytes { captured, .. }, Some(range)) = (self.ahead, ByteRange::at(at, length))
-        else {
-            return;
+    fn is_one_chunk(&self) -> bool {
+        self.carried.payload().len() <= CHUNK_BYTES_MAX
+    }
+
+    /// Where in the stream one goes on who has written so many bytes of it, and what goes before that: the rest of
+    /// a chunk, in memory of its own.
+    pub(super) fn left(&self, framing: Framing, written: usize) -> (u64, Bytes) {
+        let left = match framing {
+            Framing::Parts => self.parts.left(written),
+            Framing::Chunked if !self.is_one_chunk() => self.chunks.left(written),
+            Framing::Chunked => self.carried.whole().get(written..).map(|rest| (self.end(), rest)),
+            Framing::Raw => Some((self.begin() + written as u64, &[][..])),
         };
-        let head = PartHead {
-            placed: Placed { range, total: stream.total() },
-            content_type: stream.content_type(),
-            origin_time: captured,
-        };
-        let bytes = self.chunk.bytes.get(self.chunk.payload()).unwrap_or_default();
-        self.part.fill(|room| {
-            room.extend_from_slice(&head.encode(&self.boundary));
-            room.extend_from_slice(bytes);
-        });
+        let (at, rest) = left.unwrap_or_else(|| (self.end(), &[]));
+        (at, Bytes::copy_from_slice(rest))
     }
 }
 
-impl Chunk {
-    const fn new() -> Self {
-        Self { bytes: Bytes::new(), begin: HEAD_BYTES }
-    }
+/// The head of the part that `range` is of a frame that was found at `begin`, which alone has a time.
+fn part_head(stream: &Stream, range: ByteRange, found: Ahead, begin: u64) -> PartHead {
+    let origin_time = match found {
+        Ahead::Bytes { captured, .. } if range.start() == begin => captured,
+        _ => None,
+    };
+    let placed = Placed { range, total: stream.total() };
+    PartHead { placed, content_type: stream.content_type(), origin_time }
+}
 
+impl Carried {
     /// Carry what `put` puts into it, and nothing else.
     fn fill<T>(&mut self, put: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        let last = mem::take(&mut self.bytes);
-        // Somebody may still have to send some of the last one.
-        let mut buffer = if last.is_unique() { Vec::from(last) } else { Vec::new() };
-        buffer.clear();
-        buffer.resize(HEAD_BYTES, 0);
-        let done = put(&mut buffer);
-        self.begin = frame(&mut buffer);
-        self.bytes = buffer.into();
+        self.bytes.clear();
+        self.bytes.resize(HEAD_BYTES, 0);
+        let done = put(&mut self.bytes);
+        let (head, begin) = chunk_head(self.bytes.len() - HEAD_BYTES);
+        self.bytes.extend_from_slice(CRLF);
+        if let Some(room) = self.bytes.first_chunk_mut() {
+            *room = head;
+        }
+        self.begin = begin;
         done
     }
 
-    /// Where it is, with its head.
-    fn whole(&self) -> Range<usize> {
-        self.begin.min(self.bytes.len())..self.bytes.len()
+    /// With its head.
+    fn whole(&self) -> &[u8] {
+        self.bytes.get(self.begin..).unwrap_or_default()
     }
 
-    /// Where what it carries is.
-    fn payload(&self) -> Range<usize> {
+    fn payload(&self) -> &[u8] {
         let end = self.bytes.len().saturating_sub(CRLF.len());
-        HEAD_BYTES.min(end)..end
+        self.bytes.get(HEAD_BYTES..end).unwrap_or_default()
     }
 }
 
-/// Put the head of a chunk before what is behind its room, and CRLF behind that; where the head begins.
-fn frame(buffer: &mut Vec<u8>) -> usize {
-    let mut length = buffer.len() - HEAD_BYTES;
-    buffer.extend_from_slice(CRLF);
-    let Some((head, _)) = buffer.split_first_chunk_mut::<HEAD_BYTES>() else { return 0 };
-    let [digits @ .., cr, lf] = head;
+impl Pieces {
+    /// Frame `bytes`, which are at `at`, if that has not been done; what `head` says of each piece goes before it.
+    fn make(&mut self, mut at: u64, bytes: &[u8], head: impl Fn(ByteRange) -> Bytes) {
+        if mem::replace(&mut self.is_made, true) {
+            return;
+        }
+        self.bytes.clear();
+        self.ends.clear();
+        for piece in bytes.chunks(CHUNK_BYTES_MAX) {
+            let Some(range) = ByteRange::at(at, piece.len() as u64) else { return };
+            let head = head(range);
+            let (digits, begin) = chunk_head(head.len() + piece.len());
+            [digits.get(begin..).unwrap_or_default(), &head, piece, CRLF]
+                .iter()
+                .for_each(|bytes| self.bytes.extend_from_slice(bytes));
+            at = range.end();
+            self.ends.push((self.bytes.len(), at));
+        }
+    }
+
+    /// What is left of the chunk in which so many bytes are written, and where the stream goes on behind it.
+    fn left(&self, written: usize) -> Option<(u64, &[u8])> {
+        let (end, at) = self.ends.iter().find(|(end, _)| *end >= written)?;
+        Some((*at, self.bytes.get(written..*end)?))
+    }
+}
+
+/// The head of a chunk of `length` bytes, and where in its room that begins.
+fn chunk_head(mut length: usize) -> ([u8; HEAD_BYTES], usize) {
+    let mut head = [0; HEAD_BYTES];
+    let [digits @ .., cr, lf] = &mut head;
     [*cr, *lf] = *CRLF;
     // By hand: what formats anything at all is not at hand where chunks come far apart.
     let mut begin = digits.len();
@@ -190,47 +238,81 @@ fn frame(buffer: &mut Vec<u8>) -> usize {
             break;
         }
     }
-    begin
+    (head, begin)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A frame that carries `bytes`, found at 100.
     fn carrying(bytes: &[u8]) -> Frame {
         let mut frame = Frame::new(&"boundary".into());
-        frame.at = Some(100);
-        frame.chunk.fill(|room| room.extend_from_slice(bytes));
+        frame.carry(100, |room| room.extend_from_slice(bytes));
         frame
     }
 
     fn on_the_wire(frame: &Frame, framing: Framing) -> Bytes {
-        frame.rest(framing, 0)
+        frame.left(framing, 0).1
     }
 
     #[test]
-    fn a_frame_is_a_chunk_or_its_bytes_alone() {
+    fn a_small_frame_is_a_chunk_or_its_bytes_alone() {
         let frame = carrying(&[b'x'; 26]);
         let all = [b"1a\r\n".as_slice(), &[b'x'; 26], b"\r\n"].concat();
-        assert_eq!(on_the_wire(&frame, Framing::Chunked), all);
-        assert_eq!(on_the_wire(&frame, Framing::Raw), &[b'x'; 26][..]);
+        assert_eq!(frame.carried.whole(), all);
+        assert_eq!(frame.carried.payload(), &[b'x'; 26][..]);
         assert_eq!(frame.end(), 126);
-        assert_eq!(frame.rest(Framing::Chunked, all.len() - 1), &b"\n"[..]);
+        assert_eq!(frame.left(Framing::Chunked, all.len() - 1), (126, Bytes::from_static(b"\n")));
+        assert_eq!(frame.left(Framing::Raw, 25), (125, Bytes::new()));
     }
 
     #[test]
     fn what_somebody_has_yet_to_send_stays_as_it_is() {
         let mut frame = carrying(b"first");
-        let rest = frame.rest(Framing::Chunked, 5);
-        frame.chunk.fill(|room| room.extend_from_slice(b"second"));
+        let (_, rest) = frame.left(Framing::Chunked, 5);
+        frame.carry(200, |room| room.extend_from_slice(b"second"));
         assert_eq!(rest, &b"rst\r\n"[..]);
         assert_eq!(on_the_wire(&frame, Framing::Chunked), &b"6\r\nsecond\r\n"[..]);
     }
 
-    #[test]
-    fn the_head_of_the_largest_frame_has_room() {
-        let frame = carrying(&vec![0; FRAME_BYTES_MAX]);
-        assert!(on_the_wire(&frame, Framing::Chunked).starts_with(b"10000\r\n\0"));
+    /// What is carried by chunks, decoded as RFC 9112 has it.
+    fn decoded(mut chunks: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while let Some(end) = chunks.windows(2).position(|pair| pair == CRLF) {
+            let digits = std::str::from_utf8(&chunks[..end]).unwrap();
+            let length = usize::from_str_radix(digits, 16).unwrap();
+            bytes.extend_from_slice(&chunks[end + 2..end + 2 + length]);
+            assert_eq!(&chunks[end + 2 + length..end + 4 + length], CRLF);
+            chunks = &chunks[end + 4 + length..];
+        }
+        assert_eq!(chunks, b"");
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_one_is_interrupted_it_goes_on_and_keeps_little(
+            length in 1..=FRAME_BYTES_MAX, cut in 0.0..1.0,
+        ) {
+            let carried: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let mut frame = carrying(&carried);
+            let begin = frame.begin();
+            frame.chunks.make(begin, &carried, |_| Bytes::new());
+            let wire = match frame.is_one_chunk() {
+                true => frame.carried.whole().to_vec(),
+                false => frame.chunks.bytes.clone(),
+            };
+            let written = (wire.len() as f64 * cut) as usize;
+
+            let (at, rest) = frame.left(Framing::Chunked, written);
+
+            prop_assert!(rest.len() <= HEAD_BYTES + CHUNK_BYTES_MAX + CRLF.len());
+            let sent = decoded(&[&wire[..written], &rest].concat());
+            prop_assert_eq!(begin + sent.len() as u64, at);
+            prop_assert_eq!(&sent[..], &carried[..sent.len()]);
+        }
     }
 }

@@ -112,15 +112,13 @@ impl Taken {
         if written == 0 {
             return (0, Some(Left { at: self.at, rest: nothing, was_full: true }));
         }
-        self.at = end;
+        let is_whole = written == length;
+        let (at, rest) = if is_whole { (end, nothing) } else { frame.left(self.framing, written) };
+        self.at = at;
         if let Some(standing) = &self.standing {
-            standing.advance(self.at);
+            standing.advance(at);
         }
-        if written == length {
-            return (written, None);
-        }
-        let rest = frame.rest(self.framing, written);
-        (written, Some(Left { at: self.at, rest, was_full: true }))
+        (written, (!is_whole).then_some(Left { at, rest, was_full: true }))
     }
 }
 
