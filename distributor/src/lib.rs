@@ -19,6 +19,7 @@ mod hub;
 mod inlet;
 mod join;
 mod metrics;
+mod outlet;
 mod serve;
 mod stall;
 mod store;

@@ -32,6 +32,14 @@ pub const CHUNK_LINE_BYTES_MAX: usize = 16 << 10;
 /// this are better kept here, where newer ones can still go first.
 pub const UNSENT_BYTES_MAX: u32 = 16 << 10;
 
+/// The same while bytes of the disk copy are sent that were asked for by their range: nothing newer could go
+/// before them, and a reader that is as fast as memory is to find some whenever it comes.
+pub const STORED_UNSENT_BYTES_MAX: u32 = 1 << 20;
+
+/// Bytes of the disk copy that the kernel is let send by itself, at least: for fewer its calls cost more than
+/// a copy does.
+pub const STORED_SEND_BYTES_MIN: usize = 16 << 10;
+
 /// Bytes of one write to a socket that was full lately: what [`UNSENT_BYTES_MAX`] leaves room for when
 /// the kernel says that there is some.
 pub const WRITE_STEP_BYTES: usize = 8 << 10;

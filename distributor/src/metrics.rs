@@ -53,6 +53,8 @@ pub(crate) struct Metrics {
     pub(crate) received: Counter,
     /// Bytes sent over all sockets.
     pub(crate) sent: Counter,
+    /// Those of them that the kernel sent out of its own memory of the disk copy.
+    pub(crate) stored_sent: Counter,
     /// Connections cut because their peer took no byte for too long.
     pub(crate) stalled: Counter,
     /// Chunks refused because they differ from what is held.
@@ -169,6 +171,12 @@ impl Metrics {
             accept_errors: new(r, "accept_errors", "Failed accepts", None),
             received: new(r, "received", "Received over all sockets", bytes.clone()),
             sent: new(r, "sent", "Sent over all sockets", bytes.clone()),
+            stored_sent: new(
+                r,
+                "stored_sent",
+                "Sent by the kernel out of its own memory of the disk copy",
+                bytes.clone(),
+            ),
             stalled: new(r, "stalled_writes", "Connections cut: no byte taken for too long", None),
             conflicts: new(r, "conflicts", "Chunks refused: they differ from what is held", None),
             cuts: new(r, "cut_deliveries", "Deliveries cut before their stream ended", None),

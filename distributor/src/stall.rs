@@ -35,6 +35,7 @@ use crate::{
     fanout::{Due, HandOver},
     inlet::poll_read,
     limits::{self, WRITE_STEP_BYTES, WRITE_STEPS},
+    outlet::{Outlet, is_stand_in},
 };
 
 /// An I/O whose writes make progress within a limit, or fail.
@@ -131,6 +132,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stalling<T> {
 pub(crate) struct Shared {
     socket: Arc<TcpStream>,
     handover: Option<Arc<HandOver>>,
+    outlet: Option<Arc<Outlet>>,
     /// What the fan-out has left of a frame: it goes before anything of hyper's.
     rest: Bytes,
     received: Counter,
@@ -145,8 +147,9 @@ pub(crate) struct Shared {
 impl Shared {
     /// Share `socket`, counting its bytes.
     pub(crate) fn new(socket: Arc<TcpStream>, received: Counter, sent: Counter) -> Self {
-        let (handover, rest, steps) = (None, Bytes::new(), WRITE_STEPS);
-        Self { socket, handover, rest, received, sent, steps, is_careful: false }
+        let (handover, outlet, rest) = (None, None, Bytes::new());
+        let (steps, is_careful) = (WRITE_STEPS, false);
+        Self { socket, handover, outlet, rest, received, sent, steps, is_careful }
     }
 
     /// Look at the socket before each write, however fast it is.
@@ -157,6 +160,11 @@ impl Shared {
     /// Let the fan-out write, where that is offered.
     pub(crate) fn lent_by(self, handover: Arc<HandOver>) -> Self {
         Self { handover: Some(handover), ..self }
+    }
+
+    /// Send bytes of files where something stands in for them.
+    pub(crate) fn with_outlet(self, outlet: Arc<Outlet>) -> Self {
+        Self { outlet: Some(outlet), ..self }
     }
 
     /// Nobody else writes any more; what is due before we do.
@@ -180,6 +188,28 @@ impl Shared {
             self.rest.advance(written);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Write of `bufs` what goes at once.
+    fn write_memory(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let whole = bufs.iter().map(|buf| buf.len()).sum::<usize>();
+        let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+        self.write(cx, |socket, max| match first.get(..max) {
+            _ if whole <= max => socket.try_write_vectored(bufs),
+            some => socket.try_write(some.unwrap_or(first)),
+        })
+    }
+
+    /// Send of a file what goes at once of `len` bytes.
+    fn send_stored(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<io::Result<usize>> {
+        let Some(outlet) = self.outlet.clone() else {
+            return Poll::Ready(Err(io::Error::other("a stand-in without an outlet")));
+        };
+        self.write(cx, |_, max| outlet.send(len.min(max)))
     }
 
     fn goes_in_steps(&self) -> bool {
@@ -258,10 +288,7 @@ impl AsyncWrite for Shared {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        ready!(this.poll_due(cx, this.take()))?;
-        let some = |max| buf.get(..max).unwrap_or(buf);
-        this.write(cx, |socket, max| socket.try_write(some(max)))
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -271,12 +298,11 @@ impl AsyncWrite for Shared {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_due(cx, this.take()))?;
-        let whole = bufs.iter().map(|buf| buf.len()).sum::<usize>();
-        let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
-        this.write(cx, |socket, max| match first.get(..max) {
-            _ if whole <= max => socket.try_write_vectored(bufs),
-            some => socket.try_write(some.unwrap_or(first)),
-        })
+        let in_memory = bufs.iter().take_while(|buf| !is_stand_in(buf)).count();
+        match (bufs.get(..in_memory).unwrap_or(bufs), bufs.first()) {
+            ([], Some(stand_in)) => this.send_stored(cx, stand_in.len()),
+            (bufs, _) => this.write_memory(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

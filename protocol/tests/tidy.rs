@@ -40,7 +40,7 @@ const LAYERS: [&[&str]; 11] = [
     &["upstream"],
     &["fabric", "lease", "store"],
     &["join"],
-    &["config", "inlet", "metrics"],
+    &["config", "inlet", "metrics", "outlet"],
     &["limits"],
 ];
 

@@ -6,31 +6,31 @@ use futures_util::{StreamExt, stream};
 use rand::RngExt;
 use tracing::trace;
 
-use super::body::{Body, Cut, Frames};
+use super::{
+    body::{Body, Cut, Frames},
+    wire::Line,
+};
 use crate::{
     hub::{Follower, Read, ReadError},
     limits,
+    outlet::Outlet,
 };
 
 /// A body of exactly the bytes of `range`.
-pub(super) fn counted(follower: Follower, range: ByteRange) -> Body {
+pub(super) fn counted(line: &Line, follower: Follower, range: ByteRange) -> Body {
     let length = range.len();
-    Body::counted(frames(follower, range), length)
-}
-
-fn frames(follower: Follower, range: ByteRange) -> Frames {
-    Box::pin(stream::try_unfold((follower, Some(range)), |(mut follower, left)| async move {
-        let Some(left) = left else { return Ok::<_, Cut>(None) };
-        let bytes = next_of(&mut follower, left).await?;
-        let rest = ByteRange::new(left.start() + bytes.len() as u64, left.end());
-        Ok(Some((bytes, (follower, rest))))
-    }))
+    Body::counted(frames(line, follower, range), length)
 }
 
 /// The same, with `header` before it.
-pub(super) fn counted_behind(header: Bytes, follower: Follower, range: ByteRange) -> Body {
+pub(super) fn counted_behind(
+    header: Bytes,
+    line: &Line,
+    follower: Follower,
+    range: ByteRange,
+) -> Body {
     if header.is_empty() {
-        return counted(follower, range);
+        return counted(line, follower, range);
     }
     let length = header.len() as u64 + range.len();
     let mut left = header;
@@ -38,7 +38,26 @@ pub(super) fn counted_behind(header: Bytes, follower: Follower, range: ByteRange
         let piece = left.split_to(left.len().min(limits::FRAME_BYTES_MAX));
         (!piece.is_empty()).then_some(Ok(piece))
     });
-    Body::counted(Box::pin(stream::iter(pieces).chain(frames(follower, range))), length)
+    Body::counted(Box::pin(stream::iter(pieces).chain(frames(line, follower, range))), length)
+}
+
+fn frames(line: &Line, follower: Follower, range: ByteRange) -> Frames {
+    let start = (line.outlet(), follower, Some(range));
+    Box::pin(stream::try_unfold(start, |(outlet, mut follower, left)| async move {
+        let Some(left) = left else { return Ok::<_, Cut>(None) };
+        let bytes = next_of(&mut follower, left).await?;
+        let rest = ByteRange::new(left.start() + bytes.len() as u64, left.end());
+        let bytes = from_disk(outlet.as_deref(), &follower, left.start(), bytes);
+        Ok(Some((bytes, (outlet, follower, rest))))
+    }))
+}
+
+/// What stands in for `bytes`, where the kernel can send them from the disk copy that they were just read from
+/// and checked; it has them in memory. Only what goes into hyper's hands unchanged may be given that.
+fn from_disk(outlet: Option<&Outlet>, follower: &Follower, at: u64, bytes: Bytes) -> Bytes {
+    let outlet = outlet.filter(|_| bytes.len() >= limits::STORED_SEND_BYTES_MIN);
+    let stored = outlet.and_then(|outlet| outlet.stand_in(follower.stored(at, &bytes)?));
+    stored.unwrap_or(bytes)
 }
 
 /// The first bytes of `range`, which were held when it was chosen. Cancel safe.

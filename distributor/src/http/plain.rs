@@ -49,7 +49,7 @@ pub(super) async fn deliver(
     let follower = asked.site.hub.follow(stream, asked.who("plain"));
     let rest = stream.total().filter(|_| stream.is_whole()).map(|total| total.max(from));
     let mut response = reply::ok(match rest.map(|end| ByteRange::new(from, end)) {
-        Some(Some(range)) => delivery::counted_behind(header.clone(), follower, range),
+        Some(Some(range)) => delivery::counted_behind(header.clone(), &asked.line, follower, range),
         Some(None) => Body::empty(),
         None => {
             let gap_wait = Some(asked.site.bounds.gap_wait);

@@ -24,6 +24,7 @@ use crate::{
     fanout::HandOver,
     inlet::Inlet,
     limits,
+    outlet::Outlet,
     stall::{Shared, Stalling},
 };
 
@@ -39,13 +40,16 @@ enum Event {
 pub(crate) async fn session(socket: TcpStream, site: Arc<Site>) {
     let socket = Arc::new(socket);
     let handover = Arc::new(HandOver::new(&site.fanout, &socket));
-    let line = Arc::new(Line::new(Arc::clone(&handover)));
+    let outlet = Outlet::new(&socket, site.metrics.stored_sent.clone());
+    let line = Arc::new(Line::new(Arc::clone(&handover), Arc::clone(&outlet)));
     let inlet = Inlet::new(&socket, site.metrics.received.clone());
     let service = service_fn(|request| {
         let (line, inlet) = (Arc::clone(&line), Arc::clone(&inlet));
         answer(Arc::clone(&site), line, inlet, request)
     });
-    let io = wire(&socket, handover, &site, &line, &inlet);
+    let (received, sent) = (site.metrics.received.clone(), site.metrics.sent.clone());
+    let shared = Shared::new(Arc::clone(&socket), received, sent);
+    let io = wire(shared.lent_by(handover).with_outlet(outlet), &site, &line, &inlet);
     let connection = builder(site.bounds.idle).serve_connection(io, service);
     tokio::pin!(connection);
 
@@ -92,17 +96,9 @@ pub(crate) async fn session(socket: TcpStream, site: Arc<Site>) {
 type Io = TokioIo<Wire<Stalling<Shared>>>;
 
 /// The wire below hyper.
-fn wire(
-    socket: &Arc<TcpStream>,
-    handover: Arc<HandOver>,
-    site: &Site,
-    line: &Arc<Line>,
-    inlet: &Arc<Inlet>,
-) -> Io {
-    let (socket, metrics) = (Arc::clone(socket), &site.metrics);
-    let shared = Shared::new(socket, metrics.received.clone(), metrics.sent.clone());
-    let shared = shared.lent_by(handover);
-    let stalling = Stalling::new(shared, site.bounds.write_deadline, metrics.stalled.clone());
+fn wire(shared: Shared, site: &Site, line: &Arc<Line>, inlet: &Arc<Inlet>) -> Io {
+    let (limit, cut) = (site.bounds.write_deadline, site.metrics.stalled.clone());
+    let stalling = Stalling::new(shared, limit, cut);
     TokioIo::new(Wire::new(stalling, Arc::clone(line), Arc::clone(inlet), reply::unparsed))
 }
 

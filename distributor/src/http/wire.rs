@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::{
     fanout::HandOver,
     inlet::{Inlet, Scan},
+    outlet::Outlet,
 };
 
 /// What the session, its requests and its wire know of each other. All of it is touched by one
@@ -46,8 +47,9 @@ pub(super) struct Line {
     ends_with_connection: AtomicBool,
     /// The distributor is stopping: open-ended replies are cut.
     stops: AtomicBool,
-    /// Who writes to the socket.
+    /// Who writes to the socket, and what goes there from the disk.
     handover: Option<Arc<HandOver>>,
+    outlet: Option<Arc<Outlet>>,
 }
 
 /// Marks a request as being served until dropped, which its reply's body does.
@@ -55,8 +57,8 @@ pub(super) struct Line {
 pub(super) struct Exchange(Arc<Line>);
 
 impl Line {
-    pub(super) fn new(handover: Arc<HandOver>) -> Self {
-        Self { handover: Some(handover), ..Self::default() }
+    pub(super) fn new(handover: Arc<HandOver>, outlet: Arc<Outlet>) -> Self {
+        Self { handover: Some(handover), outlet: Some(outlet), ..Self::default() }
     }
 
     /// Whoever is at the other end; `None` where nobody is any more.
@@ -67,6 +69,11 @@ impl Line {
     /// By what a reply at the live edge gives up the socket for a while.
     pub(super) fn handover(&self) -> Option<&Arc<HandOver>> {
         self.handover.as_ref()
+    }
+
+    /// By what a reply has the kernel send bytes of the disk copy.
+    pub(super) fn outlet(&self) -> Option<Arc<Outlet>> {
+        self.outlet.clone()
     }
 
     /// The reply at hand may leave older bytes out for newer ones: little of it is to wait in the kernel.
@@ -124,6 +131,9 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if let Some(handover) = self.0.handover() {
             handover.withdraw();
+        }
+        if let Some(outlet) = &self.0.outlet {
+            outlet.narrow();
         }
         self.0.ended.fetch_add(1, Relaxed);
     }

@@ -24,6 +24,7 @@ use super::{
     stream::Stream,
     timeline::Times,
 };
+use crate::outlet::Piece;
 
 /// Reads one stream. Counts as a consumer until it is dropped.
 #[derive(Debug)]
@@ -200,6 +201,11 @@ impl Follower {
         self.disk.rest();
         // The sender lives in our stream: it cannot be gone.
         let _ = self.changed.changed().await;
+    }
+
+    /// Where in a file the bytes are that were just read from `at` on, if they came from the disk.
+    pub(crate) fn stored(&self, at: u64, read: &Bytes) -> Option<Piece> {
+        self.disk.stored(at, read)
     }
 
     async fn read_disk(&mut self, at: u64, max: usize) -> Result<Read, ReadError> {

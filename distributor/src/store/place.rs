@@ -23,6 +23,7 @@ use super::{
     lock,
     timeline::Times,
 };
+use crate::outlet::Piece;
 
 /// Largest journal that is read: every record a segment may have, and as many dropped ones.
 pub(super) const JOURNAL_BYTES_MAX: u64 = (2 * SEGMENT_RECORDS_MAX as u64 + 2) * RECORD_LEN as u64;
@@ -148,6 +149,14 @@ impl DiskReader {
             }
             Err(error) => Some(Err(error.into())),
         }
+    }
+
+    /// Where in a file the bytes are that were just given from `at` on, for the kernel to send them from there.
+    pub(super) fn stored(&self, at: u64, given: &Bytes) -> Option<Piece> {
+        let (start, file, _) = self.segment.as_ref()?;
+        let is_last = self.last.as_ptr_range().contains(&given.as_ptr());
+        let file = Arc::clone(file).descriptor().filter(|_| is_last)?;
+        Some(Piece { file, at: at.checked_sub(*start)?, len: given.len() })
     }
 
     /// Nothing is going to be read for a while.

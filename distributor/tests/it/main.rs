@@ -28,5 +28,6 @@ mod publish;
 mod range;
 mod resume;
 mod slow;
+mod stored;
 mod timeline;
 mod upstream;

@@ -103,7 +103,7 @@ async fn one_part(
         return Ok(response);
     };
     let time = follower.origin_time(range.start()).await;
-    let mut response = reply::partial(delivery::counted(follower, range));
+    let mut response = reply::partial(delivery::counted(&asked.line, follower, range));
     let headers = response.headers_mut();
     headers::describe(headers, stream);
     headers.insert(header::CONTENT_RANGE, value(Placed { range, total: stream.total() }));

@@ -128,7 +128,8 @@ fn patience(asked: &Asked, stream: &Stream, why: &RangeError) -> Option<Duration
 }
 
 fn single(asked: &Asked, stream: &Arc<Stream>, range: ByteRange) -> Response {
-    let body = delivery::counted(asked.site.hub.follow(stream, asked.who("range")), range);
+    let follower = asked.site.hub.follow(stream, asked.who("range"));
+    let body = delivery::counted(&asked.line, follower, range);
     let mut response = reply::partial(body);
     let placed = Placed { range, total: stream.total() };
     headers::describe(response.headers_mut(), stream);

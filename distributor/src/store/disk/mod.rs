@@ -7,7 +7,7 @@ mod real;
 #[cfg(test)]
 pub(crate) mod sim;
 
-use std::{fmt, io, path::Path, sync::Arc, time::SystemTime};
+use std::{fmt, io, os::fd::AsFd, path::Path, sync::Arc, time::SystemTime};
 
 pub(crate) use real::RealDisk;
 
@@ -44,6 +44,10 @@ pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// the disk, or cannot tell.
     fn read_cached(&self, _buffer: &mut [u8], _at: u64) -> io::Result<bool> {
         Ok(false)
+    }
+    /// What the kernel knows it by, where that can send its bytes by itself (`sendfile(2)`).
+    fn descriptor(self: Arc<Self>) -> Option<Arc<dyn AsFd + Send + Sync>> {
+        None
     }
     /// Write all of `bytes`; on error any part of it may have been written.
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;

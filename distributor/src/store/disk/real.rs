@@ -3,7 +3,10 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind},
-    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    os::{
+        fd::AsFd,
+        unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    },
     path::Path,
     sync::Arc,
     time::SystemTime,
@@ -107,6 +110,11 @@ impl DiskFile for File {
             Err(Errno::AGAIN | Errno::OPNOTSUPP) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn descriptor(self: Arc<Self>) -> Option<Arc<dyn AsFd + Send + Sync>> {
+        Some(self)
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
