@@ -6,6 +6,10 @@ use std::time::Duration;
 /// enough that the last, half-empty one costs nothing.
 pub(crate) const RING_BLOCK_BYTES: usize = 64 << 10;
 
+/// Bytes of a chunk that room is made for before it comes: what is larger does not wait for a page, but for its
+/// own bytes.
+pub(crate) const RING_ROOM_BYTES_MAX: usize = 8 << 10;
+
 /// What a chunk in the ring costs beside its bytes: map entry and handle. Counted, so that a
 /// stream of one-byte chunks stays within the same memory.
 pub(crate) const RING_CHUNK_OVERHEAD_BYTES: usize = 128;

@@ -23,7 +23,7 @@ use bytes::{Bytes, BytesMut};
 use freshet_protocol::ByteRange;
 
 use super::{
-    limits::{RING_BLOCK_BYTES, RING_CHUNK_OVERHEAD_BYTES},
+    limits::{RING_BLOCK_BYTES, RING_CHUNK_OVERHEAD_BYTES, RING_ROOM_BYTES_MAX},
     timeline::Times,
 };
 
@@ -69,6 +69,19 @@ impl Ring {
         }
         self.put(at, shared.clone(), times);
         shared
+    }
+
+    /// Have memory at hand for so many bytes, if they are few. The system gives a page when it is first written to,
+    /// and takes its time for it: that is not to be in the way of the next chunk.
+    pub(super) fn make_room(&mut self, bytes: usize) {
+        if bytes > RING_ROOM_BYTES_MAX {
+            return;
+        }
+        if self.block.capacity() < bytes {
+            self.block = BytesMut::with_capacity(RING_BLOCK_BYTES);
+        }
+        self.block.resize(bytes, 0);
+        self.block.clear();
     }
 
     /// Let go of the oldest chunk if the ring is over its bound, or over `cost_max` where that is
@@ -212,6 +225,7 @@ mod tests {
                 let place = usize::try_from(at).unwrap()..usize::try_from(range.end()).unwrap();
                 ring.remove(range);
                 model[place.clone()].fill(None);
+                ring.make_room(bytes.len());
                 if add {
                     ring.insert(at, &bytes, TIMES);
                     for (slot, byte) in model[place].iter_mut().zip(&bytes) {

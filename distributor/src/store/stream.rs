@@ -272,23 +272,24 @@ impl Stream {
             state.updated = Some(now.1);
             let acknowledge = self.shared.config.durability == Durability::Memory;
             let times = Times { captured, received: now.1 };
-            let pieces =
-                state.bytes.take_in(range, bytes, times, self.files.is_some(), acknowledge);
-            self.evict(&mut state);
-            pieces
+            state.bytes.take_in(range, bytes, times, self.files.is_some(), acknowledge)
         };
         if !pieces.is_empty() {
             trace!(target: way::TARGET, step = way::RING, end = range.end());
             self.news.tell();
+            self.tidy(bytes.len());
         }
         Ok(pieces)
     }
 
-    fn evict(&self, state: &mut State) {
+    /// What has time until those at the edge have the newest bytes: let go of the oldest, make room for as many.
+    fn tidy(&self, came: usize) {
+        let State { bytes, .. } = &mut *lock(&self.state);
         let pressed = |full| if full { RING_COST_MIN } else { usize::MAX };
-        while let Some(range) = state.bytes.ring.evict(pressed(self.shared.memory_is_full())) {
-            state.bytes.evicted(range, self.files.is_some());
+        while let Some(range) = bytes.ring.evict(pressed(self.shared.memory_is_full())) {
+            bytes.evicted(range, self.files.is_some());
         }
+        bytes.ring.make_room(came);
     }
 
     /// The stream ends at `total`. True where that was not known before.
