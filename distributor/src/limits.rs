@@ -34,7 +34,7 @@ pub const UNSENT_BYTES_MAX: u32 = 16 << 10;
 
 /// The same while bytes of the disk copy are sent that were asked for by their range: nothing newer could go
 /// before them, and a reader that is as fast as memory is to find some whenever it comes.
-pub const STORED_UNSENT_BYTES_MAX: u32 = 1 << 20;
+pub const STORED_UNSENT_BYTES_MAX: u32 = 512 << 10;
 
 /// Bytes of the disk copy that the kernel is let send by itself, at least: for fewer its calls cost more than
 /// a copy does.

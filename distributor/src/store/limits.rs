@@ -10,6 +10,10 @@ pub(crate) const RING_BLOCK_BYTES: usize = 64 << 10;
 /// own bytes.
 pub(crate) const RING_ROOM_BYTES_MAX: usize = 8 << 10;
 
+/// Rings of one size for which that is done. With a thousand streams a page that was touched has left the
+/// processor's caches when its chunk comes, and there is more to do than to wait for it.
+pub(crate) const RINGS_FEW: usize = 16;
+
 /// What a chunk in the ring costs beside its bytes: map entry and handle. Counted, so that a
 /// stream of one-byte chunks stays within the same memory.
 pub(crate) const RING_CHUNK_OVERHEAD_BYTES: usize = 128;

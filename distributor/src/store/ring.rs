@@ -23,7 +23,7 @@ use bytes::{Bytes, BytesMut};
 use freshet_protocol::ByteRange;
 
 use super::{
-    limits::{RING_BLOCK_BYTES, RING_CHUNK_OVERHEAD_BYTES, RING_ROOM_BYTES_MAX},
+    limits::{RING_BLOCK_BYTES, RING_CHUNK_OVERHEAD_BYTES, RING_ROOM_BYTES_MAX, RINGS_FEW},
     timeline::Times,
 };
 
@@ -71,10 +71,13 @@ impl Ring {
         shared
     }
 
-    /// Have memory at hand for so many bytes, if they are few. The system gives a page when it is first written to,
-    /// and takes its time for it: that is not to be in the way of the next chunk.
+    /// Have memory at hand for so many bytes, if they are few and the ring is one of few that still grow. The system
+    /// gives a page when it is first written to, and takes its time for it: that is not to be in the way of the
+    /// next chunk. Of a ring that is full it has given all.
     pub(super) fn make_room(&mut self, bytes: usize) {
-        if bytes > RING_ROOM_BYTES_MAX {
+        let is_full = self.cost + cost(bytes) > self.cost_max;
+        let is_one_of_many = self.cost.saturating_mul(RINGS_FEW) < self.memory.load(Relaxed);
+        if bytes > RING_ROOM_BYTES_MAX || is_full || is_one_of_many {
             return;
         }
         if self.block.capacity() < bytes {
