@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::Duration,
 };
@@ -13,6 +13,12 @@ use tempfile::TempDir;
 
 /// Longest wait for anything in these tests: far beyond what a slow machine needs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Keep out the others of those tests that take all of a machine, or need all of one.
+pub(crate) fn heavy() -> MutexGuard<'static, ()> {
+    static HEAVY: Mutex<()> = Mutex::new(());
+    HEAVY.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Where the built commands are: beside the folder of this test.
 pub(crate) fn folder() -> PathBuf {

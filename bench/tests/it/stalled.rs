@@ -8,10 +8,13 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{command::Node, players::wait_for_consumers};
+use crate::{
+    command::{Node, heavy},
+    players::wait_for_consumers,
+};
 
 /// Times that so much is posted before anybody comes.
-const WARM: usize = 12;
+const WARM: usize = 8;
 
 /// Half of them plain, half of them native.
 const STALLED: usize = 200;
@@ -77,6 +80,7 @@ fn on_the_way(node: &Node) -> Vec<(usize, usize)> {
 
 #[test]
 fn consumers_that_stop_have_little_on_the_way_and_cost_little() {
+    let _heavy = heavy();
     let node = Node::with(&["--write-deadline", "10m"]);
     // The ring is full then, and whatever else all share is as large as it gets.
     (0..WARM).for_each(|_| append(&node, POSTED_BYTES));
