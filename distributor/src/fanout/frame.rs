@@ -134,11 +134,10 @@ impl Frame {
             }
             Framing::Chunked | Framing::Raw => {}
         }
-        match framing {
-            Framing::Parts => &self.parts.bytes,
-            Framing::Chunked if !self.is_one_chunk() => &self.chunks.bytes,
-            Framing::Chunked => self.carried.whole(),
-            Framing::Raw => self.carried.payload(),
+        match (self.pieces(framing), framing) {
+            (Some(pieces), _) => &pieces.bytes,
+            (None, Framing::Raw) => self.carried.payload(),
+            (None, _) => self.carried.whole(),
         }
     }
 
@@ -146,14 +145,22 @@ impl Frame {
         self.carried.payload().len() <= CHUNK_BYTES_MAX
     }
 
+    /// The pieces that go over the wire, where it is not what is carried as it is.
+    fn pieces(&self, framing: Framing) -> Option<&Pieces> {
+        match framing {
+            Framing::Parts => Some(&self.parts),
+            Framing::Chunked => (!self.is_one_chunk()).then_some(&self.chunks),
+            Framing::Raw => None,
+        }
+    }
+
     /// Where in the stream one goes on who has written so many bytes of it, and what goes before that: the rest of
     /// a chunk, in memory of its own.
     pub(super) fn left(&self, framing: Framing, written: usize) -> (u64, Bytes) {
-        let left = match framing {
-            Framing::Parts => self.parts.left(written),
-            Framing::Chunked if !self.is_one_chunk() => self.chunks.left(written),
-            Framing::Chunked => self.carried.whole().get(written..).map(|rest| (self.end(), rest)),
-            Framing::Raw => Some((self.begin() + written as u64, &[][..])),
+        let left = match (self.pieces(framing), framing) {
+            (Some(pieces), _) => pieces.left(written),
+            (None, Framing::Raw) => Some((self.begin() + written as u64, &[][..])),
+            (None, _) => self.carried.whole().get(written..).map(|rest| (self.end(), rest)),
         };
         let (at, rest) = left.unwrap_or_else(|| (self.end(), &[]));
         (at, Bytes::copy_from_slice(rest))

@@ -87,15 +87,21 @@ impl<'a> Source<'a> {
     }
 }
 
+/// 40 consumers, all of them at the edge.
+async fn crowd(node: &Node, source: &mut Source<'_>) -> Vec<Consumer> {
+    let mut consumers = Vec::new();
+    for _ in 0..40 {
+        consumers.push(Consumer::new(node, "/live/x?from=start").await);
+    }
+    source.until_at_the_edge(40, &mut consumers).await;
+    consumers
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_gets_the_same_bytes_then_the_end_and_then_another_reply() {
     let node = Node::start().await;
     let mut source = Source::new(&node).await;
-    let mut consumers = Vec::new();
-    for _ in 0..40 {
-        consumers.push(Consumer::new(&node, "/live/x?from=start").await);
-    }
-    source.until_at_the_edge(40, &mut consumers).await;
+    let consumers = crowd(&node, &mut source).await;
     for size in [1, 100, 70_000, 4096, 200_000] {
         source.append(&bytes(size)).await;
     }
@@ -118,11 +124,7 @@ async fn an_end_that_comes_with_the_last_bytes_reaches_everybody() {
     for _ in 0..ROUNDS {
         let node = Node::start().await;
         let mut source = Source::new(&node).await;
-        let mut consumers = Vec::new();
-        for _ in 0..40 {
-            consumers.push(Consumer::new(&node, "/live/x?from=start").await);
-        }
-        source.until_at_the_edge(40, &mut consumers).await;
+        let consumers = crowd(&node, &mut source).await;
 
         let (from, last) = (source.sent.len(), bytes(150_000));
         let end = from + last.len();
