@@ -133,7 +133,7 @@ pub(crate) struct Shared {
     socket: Arc<TcpStream>,
     handover: Option<Arc<HandOver>>,
     outlet: Option<Arc<Outlet>>,
-    /// What the fan-out has left of a frame: it goes before anything of hyper's.
+    /// What the fan-out has left of a chunk: it goes before anything of hyper's.
     rest: Bytes,
     received: Counter,
     sent: Counter,

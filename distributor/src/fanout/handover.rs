@@ -71,7 +71,7 @@ pub(super) struct Offer {
 /// What the session has to do before it writes anything of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Due {
-    /// The rest of a frame.
+    /// The rest of a chunk.
     pub(crate) rest: Bytes,
     /// The socket took no more.
     pub(crate) was_full: bool,

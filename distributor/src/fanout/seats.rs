@@ -69,7 +69,7 @@ pub(super) struct Taken {
 pub(super) struct Left {
     /// Where the session goes on in the stream.
     pub(super) at: u64,
-    /// What of a frame was not written: it goes first.
+    /// What of a chunk was not written: it goes first.
     pub(super) rest: Bytes,
     /// The socket took no more.
     pub(super) was_full: bool,
