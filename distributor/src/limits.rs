@@ -21,6 +21,10 @@ pub const HYPER_BUFFER_BYTES: usize = 16 << 10;
 /// Bytes that are read at once of a body that is read past hyper.
 pub const STRAIGHT_READ_BYTES: usize = 64 << 10;
 
+/// The same where that many were there each time: a stream as fast as it goes, which is bound by calls. No more, so
+/// that what is read is in the processor's cache when it is sent.
+pub const STRAIGHT_READ_BYTES_MAX: usize = 256 << 10;
+
 /// Bytes of one chunk that is written past hyper. One that stops reading keeps what is left of it.
 pub const CHUNK_BYTES_MAX: usize = 16 << 10;
 
@@ -70,6 +74,9 @@ pub const WALK_PUT_OFF_MAX: u32 = 2;
 /// Most bytes handed to hyper in one frame: large enough that a fast link is not bound by calls,
 /// small enough that a slow one has little in flight that has become old.
 pub const FRAME_BYTES_MAX: usize = 64 << 10;
+
+/// The same of the disk copy, where the kernel sends them by itself: they are in no memory of ours.
+pub const STORED_FRAME_BYTES_MAX: usize = 256 << 10;
 
 /// Lines of a timeline that are made together: what a listing costs in memory, and in bytes that are
 /// read again for their join points (64 KiB a line).

@@ -26,10 +26,10 @@ use rustix::io::retry_on_intr;
 use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream};
 
-use crate::limits::{FRAME_BYTES_MAX, STORED_UNSENT_BYTES_MAX, UNSENT_BYTES_MAX};
+use crate::limits::{STORED_FRAME_BYTES_MAX, STORED_UNSENT_BYTES_MAX, UNSENT_BYTES_MAX};
 
 /// What stands in for bytes of a file. Nobody reads it.
-static STAND_IN: [u8; FRAME_BYTES_MAX] = [0; FRAME_BYTES_MAX];
+static STAND_IN: [u8; STORED_FRAME_BYTES_MAX] = [0; STORED_FRAME_BYTES_MAX];
 
 /// Bytes of a file.
 pub(crate) struct Piece {
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::stall::Shared;
 
-    const FILE_BYTES: usize = 300_000;
+    const FILE_BYTES: usize = 200_000 + STORED_FRAME_BYTES_MAX;
 
     fn content() -> Vec<u8> {
         (0..FILE_BYTES).map(|at| (at % 251) as u8).collect()
@@ -189,7 +189,7 @@ mod tests {
 
         #[test]
         fn pieces_of_a_file_come_where_something_stood_in_for_them(
-            pieces in vec((0..2_000usize, 0..200_000usize, 1..=FRAME_BYTES_MAX), 1..20),
+            pieces in vec((0..2_000usize, 0..200_000usize, 1..=STORED_FRAME_BYTES_MAX), 1..20),
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let came = async { timeout(Duration::from_secs(10), sent(&pieces)).await };
@@ -218,7 +218,7 @@ mod tests {
         let stand_in = outlet.stand_in(piece).unwrap();
         shared.write_all(&stand_in).await.unwrap();
         assert!(shared.write_all(&stand_in).await.is_err(), "a second time");
-        let too_long = Piece { file: file(), at: 0, len: FRAME_BYTES_MAX + 1 };
+        let too_long = Piece { file: file(), at: 0, len: STORED_FRAME_BYTES_MAX + 1 };
         assert!(outlet.stand_in(too_long).is_none());
     }
 }

@@ -45,24 +45,34 @@ fn frames(line: &Line, follower: Follower, range: ByteRange) -> Frames {
     let start = (line.outlet(), follower, Some(range));
     Box::pin(stream::try_unfold(start, |(outlet, mut follower, left)| async move {
         let Some(left) = left else { return Ok::<_, Cut>(None) };
-        let bytes = next_of(&mut follower, left).await?;
+        let max =
+            outlet.as_ref().map_or(limits::FRAME_BYTES_MAX, |_| limits::STORED_FRAME_BYTES_MAX);
+        let bytes = next(&mut follower, left, max).await?;
         let rest = ByteRange::new(left.start() + bytes.len() as u64, left.end());
-        let bytes = from_disk(outlet.as_deref(), &follower, left.start(), bytes);
+        let bytes = from_disk(outlet.as_deref(), &mut follower, left.start(), bytes);
         Ok(Some((bytes, (outlet, follower, rest))))
     }))
 }
 
 /// What stands in for `bytes`, where the kernel can send them from the disk copy that they were just read from
 /// and checked; it has them in memory. Only what goes into hyper's hands unchanged may be given that.
-fn from_disk(outlet: Option<&Outlet>, follower: &Follower, at: u64, bytes: Bytes) -> Bytes {
+fn from_disk(outlet: Option<&Outlet>, follower: &mut Follower, at: u64, bytes: Bytes) -> Bytes {
     let outlet = outlet.filter(|_| bytes.len() >= limits::STORED_SEND_BYTES_MIN);
     let stored = outlet.and_then(|outlet| outlet.stand_in(follower.stored(at, &bytes)?));
-    stored.unwrap_or(bytes)
+    let Some(stored) = stored else { return bytes };
+    drop(bytes);
+    follower.lend();
+    stored
 }
 
 /// The first bytes of `range`, which were held when it was chosen. Cancel safe.
 pub(super) async fn next_of(follower: &mut Follower, range: ByteRange) -> Result<Bytes, Cut> {
-    let max = usize::try_from(range.len()).unwrap_or(usize::MAX).min(limits::FRAME_BYTES_MAX);
+    next(follower, range, limits::FRAME_BYTES_MAX).await
+}
+
+/// The same, at most `max` of them.
+async fn next(follower: &mut Follower, range: ByteRange, max: usize) -> Result<Bytes, Cut> {
+    let max = usize::try_from(range.len()).unwrap_or(usize::MAX).min(max);
     match follower.read(range.start(), max).await {
         Ok(Read::Bytes(bytes)) => {
             let end = range.start() + bytes.len() as u64;

@@ -31,7 +31,7 @@ use tokio::{
 
 use self::chunks::{Chunks, Next};
 pub(crate) use self::{head::Scan, once::Once};
-use crate::limits::STRAIGHT_READ_BYTES;
+use crate::limits::{STRAIGHT_READ_BYTES, STRAIGHT_READ_BYTES_MAX};
 
 /// Who reads from one socket.
 #[derive(Debug)]
@@ -117,7 +117,8 @@ impl Inlet {
             return None;
         }
         *turn = Turn::Straight(None);
-        Some(Straight { inlet: Arc::clone(self), chunks, read: BytesMut::new() })
+        let (read, room) = (BytesMut::new(), STRAIGHT_READ_BYTES);
+        Some(Straight { inlet: Arc::clone(self), chunks, read, room })
     }
 
     /// Hyper goes on, with `bytes` first.
@@ -159,6 +160,8 @@ pub(crate) struct Straight {
     inlet: Arc<Inlet>,
     chunks: Chunks,
     read: BytesMut,
+    /// How much is read next.
+    room: usize,
 }
 
 impl Straight {
@@ -183,13 +186,24 @@ impl Straight {
                     )));
                 }
             }
-            self.read.reserve(STRAIGHT_READ_BYTES);
+            self.read.reserve(self.room);
             let read = ready!(poll_read(&self.inlet.socket, cx, &mut self.read))?;
             if read == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             self.inlet.received.inc_by(read as u64);
+            self.room = room_after(self.room, read);
         }
+    }
+}
+
+/// How much is read after a read that had `room` and took `read` bytes: more where it was full, and less again
+/// where it was as good as empty.
+fn room_after(room: usize, read: usize) -> usize {
+    match read {
+        read if read >= room => (room * 2).min(STRAIGHT_READ_BYTES_MAX),
+        read if read < room / 4 => (room / 2).max(STRAIGHT_READ_BYTES),
+        _ => room,
     }
 }
 
@@ -246,6 +260,15 @@ mod tests {
         let ready = |bytes: &[u8]| Poll::Ready((!bytes.is_empty(), bytes.to_vec()));
         assert_eq!(given, [ready(b"0\r\n\r"), ready(b"\nGET"), ready(b"")]);
         assert!(inlet.take(12).is_none(), "nothing is known of what comes next");
+    }
+
+    #[test]
+    fn who_always_has_more_is_read_in_larger_pieces_and_who_has_less_in_smaller_ones() {
+        let least = STRAIGHT_READ_BYTES;
+        let full = (0..9).fold(least, |room, _| room_after(room, room));
+        assert_eq!(full, STRAIGHT_READ_BYTES_MAX);
+        assert_eq!(room_after(full, full / 2), full);
+        assert_eq!((0..9).fold(full, |room, _| room_after(room, 4096)), least);
     }
 
     #[tokio::test]

@@ -208,6 +208,11 @@ impl Follower {
         self.disk.stored(at, read)
     }
 
+    /// Nobody needs what was just read: see [`DiskReader::lend`].
+    pub(crate) fn lend(&mut self) {
+        self.disk.lend();
+    }
+
     async fn read_disk(&mut self, at: u64, max: usize) -> Result<Read, ReadError> {
         let cached = self.stream.files.as_ref();
         let cached = cached.and_then(|files| self.disk.read_cached(&files.place, at, max));

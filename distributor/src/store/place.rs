@@ -7,6 +7,7 @@
 //! Readers share the index of a segment that is being written; of any other they read the journal.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     io,
     path::PathBuf,
@@ -98,6 +99,11 @@ impl Place {
     }
 }
 
+thread_local! {
+    /// Memory that a reader on this thread has lent to the next one.
+    static LENT: Cell<Option<BytesMut>> = const { Cell::new(None) };
+}
+
 /// Reads a stream's disk copy, and checks all that it reads. Remembers the segment it is in.
 #[derive(Debug, Default)]
 pub(crate) struct DiskReader {
@@ -159,6 +165,13 @@ impl DiskReader {
         Some(Piece { file, at: at.checked_sub(*start)?, len: given.len() })
     }
 
+    /// Nobody needs what was given last: whoever reads next on this thread does so into its memory.
+    pub(super) fn lend(&mut self) {
+        if let Ok(buffer) = std::mem::take(&mut self.last).try_into_mut() {
+            LENT.set(Some(buffer));
+        }
+    }
+
     /// Nothing is going to be read for a while.
     pub(crate) fn rest(&mut self) {
         self.last = Bytes::new();
@@ -166,7 +179,8 @@ impl DiskReader {
 
     /// Memory for a run, its content whatever was there before.
     fn buffer(&mut self, run: ByteRange) -> BytesMut {
-        let mut buffer = std::mem::take(&mut self.last).try_into_mut().unwrap_or_default();
+        let own = std::mem::take(&mut self.last).try_into_mut().ok();
+        let mut buffer = own.or_else(|| LENT.take()).unwrap_or_default();
         buffer.resize(len_of(run.len()), 0);
         buffer
     }
@@ -324,5 +338,18 @@ mod tests {
         drop(second);
         let third = reader.read_cached(&place, 0, PIECE).unwrap().unwrap();
         assert_eq!(third.as_ptr(), there);
+    }
+
+    #[test]
+    fn memory_that_is_lent_is_what_the_next_reader_of_the_thread_reads_into() {
+        let (place, mut first, mut second) =
+            (place(), DiskReader::default(), DiskReader::default());
+        let there = first.read(&place, 0, PIECE).unwrap().as_ptr();
+        first.lend();
+        let read = second.read(&place, PIECE as u64, PIECE).unwrap();
+        assert_eq!(read.as_ptr(), there);
+        second.lend();
+        assert_ne!(first.read(&place, 0, PIECE).unwrap().as_ptr(), there, "somebody has it");
+        assert!(read.iter().all(|byte| *byte == b'x'));
     }
 }
