@@ -93,6 +93,17 @@ pub(crate) const SCAN_SLICE_BYTES: usize = 16 << 10;
 /// Bytes between two looks at the times of a stream that has no segments.
 pub(crate) const TIME_STEP_BYTES: u64 = 1 << 20;
 
+/// Written bytes of a segment that the system is asked to bring to the disk together: some milliseconds of a
+/// disk's time, and what is left to wait for when the segment is sealed.
+pub(crate) const WRITE_BACK_BYTES: u64 = 1 << 20;
+
+/// Bytes of a stream behind its newest ones that the system may remember however fast they came: who is that
+/// far behind the ring reads from memory.
+pub(crate) const FORGET_BEHIND_BYTES: u64 = 64 << 20;
+
+/// Only what comes so many bytes in less than this is forgotten: 107 Mbit/s, which is a copy and no live stream.
+pub(crate) const FORGET_TIME: Duration = Duration::from_secs(5);
+
 /// Bytes that a reader takes from the disk at a time.
 pub(crate) const DISK_READ_BYTES_MAX: usize = 256 << 10;
 

@@ -35,6 +35,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod writeback;
 
 use std::{
     io,

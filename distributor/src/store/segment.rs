@@ -18,6 +18,7 @@ use std::{
 };
 
 use freshet_protocol::{ByteRange, RangeSet, Stamp};
+use tokio::time::Instant;
 
 use super::{
     disk::{Disk, DiskFile, replace},
@@ -27,6 +28,7 @@ use super::{
     manifest::Manifest,
     place::{Place, SharedIndex},
     recovery,
+    writeback::{Fresh, Sealed},
 };
 
 /// The disk side of a stream. Locked by the disk's threads only.
@@ -59,6 +61,7 @@ pub(super) struct Segments {
     /// Ranges that a failed sync has taken, not given back yet.
     lost: RangeSet,
     folder_is_dirty: bool,
+    sealed: Sealed,
 }
 
 #[derive(Debug)]
@@ -72,12 +75,13 @@ struct Open {
     unsynced: RangeSet,
     index: SharedIndex,
     bytes: u64,
+    fresh: Fresh,
 }
 
 impl Segments {
     pub(super) fn new(place: Arc<Place>, total: Option<u64>, durable: bool) -> Self {
-        let (open, lost) = (Vec::new(), RangeSet::new());
-        Self { place, open, total, durable, suspect: false, lost, folder_is_dirty: false }
+        let (open, lost, sealed) = (Vec::new(), RangeSet::new(), Sealed::default());
+        Self { place, open, total, durable, suspect: false, lost, folder_is_dirty: false, sealed }
     }
 
     /// Write `bytes` to their place and into the journal; nothing of them may be there yet.
@@ -226,6 +230,7 @@ impl Segments {
             journal_len,
             synced_len: journal_len,
             unsynced: RangeSet::new(),
+            fresh: Fresh::default(),
             bytes: index.covered().bytes(),
             index: Arc::new(Mutex::new(index)),
         })
@@ -263,6 +268,19 @@ impl Segments {
                 self.lose(&open);
             }
         }
+        if whole.is_some() {
+            self.let_go_behind(start);
+        }
+    }
+
+    /// The segment at `start` is sealed and on the disk: an older one may leave the system's memory.
+    fn let_go_behind(&mut self, start: u64) {
+        let (place, sealed) = (&self.place, &mut self.sealed);
+        let Some(old) = sealed.sealed(start, place.segment_bytes, Instant::now()) else { return };
+        // What retention has taken meanwhile is in nobody's memory.
+        if let Ok(file) = place.disk.open(&place.data_path(old), false) {
+            file.let_go(0, place.segment_bytes);
+        }
     }
 
     fn rewrite_journal(
@@ -297,6 +315,9 @@ impl Open {
         self.data.write_at(bytes, record.range.start() - self.start)?;
         self.append(record, salt)?;
         self.unsynced.insert(record.range);
+        for range in self.fresh.wrote(record.range).iter() {
+            self.data.let_go(range.start() - self.start, range.len());
+        }
         self.bytes += record.range.len();
         Ok(())
     }
@@ -315,5 +336,41 @@ impl Open {
             index.apply(*record);
         }
         Ok(())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::store::{
+        disk::RealDisk,
+        limits::{FORGET_BEHIND_BYTES, RECORD_BYTES_MAX},
+    };
+
+    /// A file system of memory has no other copy, and forgets nothing.
+    const IN_MEMORY: i64 = 0x0102_1994;
+
+    #[test]
+    fn a_copy_as_fast_as_it_goes_takes_no_more_of_the_systems_memory_than_it_may() {
+        // Where this program is there is a disk; where temporary files are there may be none.
+        let program = std::env::current_exe().unwrap();
+        let folder = tempfile::TempDir::new_in(program.parent().unwrap()).unwrap();
+        let file_system = rustix::fs::statfs(folder.path()).unwrap().f_type;
+        assert_ne!(file_system, IN_MEMORY, "{} is to be on a disk", program.display());
+        let segment = FORGET_BEHIND_BYTES / 4;
+        let place = Arc::new(Place::new(Arc::new(RealDisk), folder.path().into(), 7, segment));
+        let mut segments = Segments::new(Arc::clone(&place), None, false);
+        let piece = vec![7; RECORD_BYTES_MAX];
+        for at in (0..6 * segment).step_by(piece.len()) {
+            segments.write(at, &piece, None, Stamp::from_nanos(1)).unwrap();
+        }
+
+        let is_in_memory = |at: u64| {
+            let file = place.disk.open(&place.data_path(place.start_of(at)), false).unwrap();
+            file.read_cached(&mut [0; 4096], at % segment).unwrap()
+        };
+
+        assert_eq!([0, segment].map(is_in_memory), [false; 2]);
+        assert_eq!([2, 3, 4].map(|n| is_in_memory(n * segment + segment / 2)), [true; 3]);
     }
 }

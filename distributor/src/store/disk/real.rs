@@ -14,7 +14,10 @@ use std::{
 
 use rustix::fs::{FlockOperation, OFlags, flock, statvfs};
 #[cfg(target_os = "linux")]
-use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
+use rustix::{
+    fs::{Advice, fadvise},
+    io::{Errno, ReadWriteFlags, preadv2, retry_on_intr},
+};
 
 use super::{Disk, DiskFile, DiskLock};
 
@@ -119,6 +122,12 @@ impl DiskFile for File {
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         self.write_all_at(bytes, at)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn let_go(&self, at: u64, len: u64) {
+        // A file system that does not take the hint does as it did.
+        let _ = fadvise(self, at, std::num::NonZeroU64::new(len), Advice::DontNeed);
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
