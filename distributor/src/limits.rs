@@ -25,6 +25,10 @@ pub const STRAIGHT_READ_BYTES: usize = 64 << 10;
 /// that what is read is in the processor's cache when it is sent.
 pub const STRAIGHT_READ_BYTES_MAX: usize = 256 << 10;
 
+/// Reads in a row that have to be full before the next ones are larger: a live stream that was held up for a moment
+/// has fewer.
+pub const STRAIGHT_READS_FULL: u32 = 16;
+
 /// Bytes of one chunk that is written past hyper. One that stops reading keeps what is left of it.
 pub const CHUNK_BYTES_MAX: usize = 16 << 10;
 

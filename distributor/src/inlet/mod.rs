@@ -31,7 +31,7 @@ use tokio::{
 
 use self::chunks::{Chunks, Next};
 pub(crate) use self::{head::Scan, once::Once};
-use crate::limits::{STRAIGHT_READ_BYTES, STRAIGHT_READ_BYTES_MAX};
+use crate::limits::{STRAIGHT_READ_BYTES, STRAIGHT_READ_BYTES_MAX, STRAIGHT_READS_FULL};
 
 /// Who reads from one socket.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Inlet {
             return None;
         }
         *turn = Turn::Straight(None);
-        let (read, room) = (BytesMut::new(), STRAIGHT_READ_BYTES);
+        let (read, room) = (BytesMut::new(), Room::new());
         Some(Straight { inlet: Arc::clone(self), chunks, read, room })
     }
 
@@ -160,8 +160,7 @@ pub(crate) struct Straight {
     inlet: Arc<Inlet>,
     chunks: Chunks,
     read: BytesMut,
-    /// How much is read next.
-    room: usize,
+    room: Room,
 }
 
 impl Straight {
@@ -186,24 +185,37 @@ impl Straight {
                     )));
                 }
             }
-            self.read.reserve(self.room);
+            self.read.reserve(self.room.bytes);
             let read = ready!(poll_read(&self.inlet.socket, cx, &mut self.read))?;
             if read == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             self.inlet.received.inc_by(read as u64);
-            self.room = room_after(self.room, read);
+            self.room.was_read(read);
         }
     }
 }
 
-/// How much is read after a read that had `room` and took `read` bytes: more where it was full, and less again
-/// where it was as good as empty.
-fn room_after(room: usize, read: usize) -> usize {
-    match read {
-        read if read >= room => (room * 2).min(STRAIGHT_READ_BYTES_MAX),
-        read if read < room / 4 => (room / 2).max(STRAIGHT_READ_BYTES),
-        _ => room,
+/// How much is read at once: more where reads are full time and again, and less where they are as good as empty.
+#[derive(Debug)]
+struct Room {
+    bytes: usize,
+    /// Reads in a row that took all of it.
+    full: u32,
+}
+
+impl Room {
+    const fn new() -> Self {
+        Self { bytes: STRAIGHT_READ_BYTES, full: 0 }
+    }
+
+    fn was_read(&mut self, read: usize) {
+        self.full = if read >= self.bytes { self.full + 1 } else { 0 };
+        if self.full >= STRAIGHT_READS_FULL {
+            *self = Self { bytes: (self.bytes * 2).min(STRAIGHT_READ_BYTES_MAX), full: 0 };
+        } else if read < self.bytes / 4 {
+            self.bytes = (self.bytes / 2).max(STRAIGHT_READ_BYTES);
+        }
     }
 }
 
@@ -264,11 +276,20 @@ mod tests {
 
     #[test]
     fn who_always_has_more_is_read_in_larger_pieces_and_who_has_less_in_smaller_ones() {
-        let least = STRAIGHT_READ_BYTES;
-        let full = (0..9).fold(least, |room, _| room_after(room, room));
-        assert_eq!(full, STRAIGHT_READ_BYTES_MAX);
-        assert_eq!(room_after(full, full / 2), full);
-        assert_eq!((0..9).fold(full, |room, _| room_after(room, 4096)), least);
+        let mut room = Room::new();
+        let after = |room: &mut Room, reads: u32, read: fn(usize) -> usize| {
+            (0..reads).for_each(|_| room.was_read(read(room.bytes)));
+            room.bytes
+        };
+        let least = room.bytes;
+        assert_eq!(after(&mut room, STRAIGHT_READS_FULL - 1, |room| room), least);
+        assert_eq!(after(&mut room, 1, |room| room / 2), least);
+        assert_eq!(after(&mut room, STRAIGHT_READS_FULL - 1, |room| room), least);
+        assert_eq!(after(&mut room, 1, |room| room), least * 2);
+        let most = after(&mut room, 9 * STRAIGHT_READS_FULL, |room| room);
+        assert_eq!(most, STRAIGHT_READ_BYTES_MAX);
+        assert_eq!(after(&mut room, 9, |room| room / 2), most);
+        assert_eq!(after(&mut room, 9, |_| 4096), least);
     }
 
     #[tokio::test]
