@@ -52,7 +52,7 @@ pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// Write all of `bytes`; on error any part of it may have been written.
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
     /// Nobody is expected to read these bytes soon: the system begins to bring them to the disk, and forgets
-    /// those that are there already. A hint, of which nothing else depends.
+    /// those that are there already. A hint, on which nothing else depends.
     fn let_go(&self, _at: u64, _len: u64) {}
     /// Cut the file, or extend it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
