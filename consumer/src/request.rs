@@ -352,7 +352,7 @@ impl Form {
     fn push(&mut self, data: Bytes) -> Option<Run> {
         match self {
             Self::Parts { reader, .. } => {
-                reader.push(&data);
+                reader.push(data);
                 None
             }
             Self::Run { .. } if data.is_empty() => None,

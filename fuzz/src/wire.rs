@@ -236,7 +236,7 @@ fn printed_is_parsed<
 fn parts_of(body: &[u8], size: usize) -> (Vec<(u64, Vec<u8>)>, Ending) {
     let (mut reader, mut parts) = (PartReader::new("B"), Vec::<(u64, Vec<u8>)>::new());
     for slice in body.chunks(size) {
-        reader.push(slice);
+        reader.push(slice.to_vec().into());
         loop {
             match reader.step() {
                 Ok(PartStep::Head(head)) => parts.push((head.placed.range.len(), Vec::new())),

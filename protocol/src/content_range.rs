@@ -120,10 +120,14 @@ impl FromStr for Placed {
     type Err = ContentRangeError;
 
     fn from_str(text: &str) -> Result<Self, ContentRangeError> {
-        match text.parse()? {
-            ChunkRange::Bytes(placed) => Ok(placed),
-            ChunkRange::Complete { .. } => Err(ContentRangeError::NotOne { ranges: 0 }),
+        let (set, total) = split(text)?;
+        if set == "*" || set.contains(',') {
+            let ranges = text.parse::<Held>()?.set.runs();
+            return Err(ContentRangeError::NotOne { ranges });
         }
+        let (range, total) = (parse_range(set.trim())?, parse_total(total)?);
+        check_total(range.end(), total)?;
+        Ok(Self { range, total })
     }
 }
 
@@ -259,6 +263,23 @@ mod tests {
         fn nothing_that_is_said_makes_the_parser_panic(text in "(bytes )?[0-9,*/ -]{0,60}|.{0,40}") {
             if let Ok(said) = held(&text) {
                 prop_assert_eq!(said.to_string().parse(), Ok(said));
+            }
+        }
+    }
+
+    proptest! {
+        /// Neither asks the other.
+        #[test]
+        fn what_is_placed_is_a_chunks_range(
+            text in "(bytes )?[0-9,*/ -]{0,30}|(BYTES|bytes) ?[0-9]{1,3}-[0-9]{1,3}(,[0-9]{3}-[0-9]{3})?/([*]|[0-9]{1,4}|-1)",
+        ) {
+            let placed = text.parse::<Placed>();
+            match text.parse::<ChunkRange>() {
+                Ok(ChunkRange::Bytes(range)) => prop_assert_eq!(placed, Ok(range)),
+                Ok(ChunkRange::Complete { .. }) => {
+                    prop_assert_eq!(placed, Err(ContentRangeError::NotOne { ranges: 0 }));
+                }
+                Err(error) => prop_assert_eq!(placed, Err(error)),
             }
         }
     }

@@ -34,17 +34,23 @@ impl PartHead {
     /// The head as it goes before the part's bytes, the line break after the part before included.
     #[must_use]
     pub fn encode(&self, boundary: &str) -> Bytes {
-        use std::fmt::Write as _;
-        let mut head = format!("\r\n--{boundary}\r\nContent-Range: {}\r\n", self.placed);
-        // Writing to a String cannot fail.
+        let mut head = Vec::new();
+        self.encode_into(boundary, &mut head);
+        head.into()
+    }
+
+    /// The same, behind what `into` has.
+    pub fn encode_into(&self, boundary: &str, into: &mut Vec<u8>) {
+        use std::io::Write as _;
+        // Writing to memory cannot fail.
+        let _ = write!(into, "\r\n--{boundary}\r\nContent-Range: {}\r\n", self.placed);
         if let Some(content_type) = &self.content_type {
-            let _ = write!(head, "Content-Type: {content_type}\r\n");
+            let _ = write!(into, "Content-Type: {content_type}\r\n");
         }
         if let Some(origin_time) = self.origin_time {
-            let _ = write!(head, "Origin-Time: {origin_time}\r\n");
+            let _ = write!(into, "Origin-Time: {origin_time}\r\n");
         }
-        head.push_str("\r\n");
-        head.into()
+        into.extend_from_slice(b"\r\n");
     }
 
     /// What ends the body after its last part.
@@ -101,11 +107,12 @@ pub enum PartStep {
 }
 
 /// Reads a multipart body that arrives in slices of any size. Holds at most one part's head, and
-/// the slice given last.
+/// the slice given last; bytes come out as parts of the slices that went in, without a copy.
 #[derive(Debug)]
 pub struct PartReader {
-    boundary: String,
-    buffer: BytesMut,
+    /// What goes before each part, after a line break.
+    delimiter: String,
+    buffer: Bytes,
     /// Bytes of the current part that are still to come.
     left: u64,
     ended: bool,
@@ -115,12 +122,20 @@ impl PartReader {
     /// A reader of a body whose parts are set off by `boundary`.
     #[must_use]
     pub fn new(boundary: &str) -> Self {
-        Self { boundary: boundary.into(), buffer: BytesMut::new(), left: 0, ended: false }
+        Self { delimiter: format!("--{boundary}"), buffer: Bytes::new(), left: 0, ended: false }
     }
 
     /// Give the next slice of the body; then call [`Self::step`] until it says [`PartStep::More`].
-    pub fn push(&mut self, slice: &[u8]) {
-        self.buffer.extend_from_slice(slice);
+    pub fn push(&mut self, slice: Bytes) {
+        if self.buffer.is_empty() {
+            self.buffer = slice;
+            return;
+        }
+        // The beginning of a head.
+        let begun = std::mem::take(&mut self.buffer).try_into_mut();
+        let mut joined = begun.unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
+        joined.extend_from_slice(&slice);
+        self.buffer = joined.freeze();
     }
 
     /// The next step.
@@ -141,7 +156,7 @@ impl PartReader {
 
     fn take_bytes(&mut self) -> PartStep {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let bytes = self.buffer.split_to(self.buffer.len().min(left)).freeze();
+        let bytes = self.buffer.split_to(self.buffer.len().min(left));
         self.left -= bytes.len() as u64;
         if bytes.is_empty() { PartStep::More } else { PartStep::Bytes(bytes) }
     }
@@ -150,9 +165,9 @@ impl PartReader {
         while self.buffer.starts_with(b"\r\n") {
             self.buffer.advance(2);
         }
-        let delimiter = format!("--{}", self.boundary);
+        let delimiter = self.delimiter.as_bytes();
         let known = self.buffer.len().min(delimiter.len());
-        if self.buffer.get(..known) != delimiter.as_bytes().get(..known) {
+        if self.buffer.get(..known) != delimiter.get(..known) {
             let partial_break = self.buffer.as_ref() == b"\r";
             return if partial_break { Ok(PartStep::More) } else { Err(PartError::NoBoundary) };
         }
@@ -177,16 +192,21 @@ impl PartReader {
 }
 
 fn parse_head(text: &str) -> Result<PartHead, PartError> {
-    let field = |name: &str| {
-        text.lines()
-            .filter_map(|line| line.split_once(':'))
-            .find(|(found, _)| found.trim().eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
-    };
+    let (mut range, mut content_type, mut origin_time) = (None, None, None);
+    for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
+        let is = |field: &str| name.trim().eq_ignore_ascii_case(field);
+        let field = match () {
+            () if is("content-range") => &mut range,
+            () if is("content-type") => &mut content_type,
+            () if is("origin-time") => &mut origin_time,
+            () => continue,
+        };
+        field.get_or_insert(value.trim());
+    }
     Ok(PartHead {
-        placed: field("content-range").ok_or(PartError::NoRange)?.parse()?,
-        content_type: field("content-type").map(Into::into),
-        origin_time: field("origin-time").and_then(|time| time.parse().ok()),
+        placed: range.ok_or(PartError::NoRange)?.parse()?,
+        content_type: content_type.map(Into::into),
+        origin_time: origin_time.and_then(|time| time.parse().ok()),
     })
 }
 
@@ -211,7 +231,7 @@ mod tests {
     fn read(body: &[u8], size: usize) -> Result<(Vec<Part>, bool), PartError> {
         let (mut reader, mut parts, mut ended) = (PartReader::new("B"), Vec::new(), false);
         for slice in body.chunks(size) {
-            reader.push(slice);
+            reader.push(Bytes::copy_from_slice(slice));
             loop {
                 match reader.step()? {
                     PartStep::Head(head) => parts.push((head, Vec::new())),

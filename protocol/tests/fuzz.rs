@@ -125,7 +125,7 @@ fn the_inputs_reach_what_is_accepted() {
             }
             "part_reader" => {
                 let mut reader = freshet_protocol::PartReader::new("B");
-                reader.push(input.get(1..).unwrap_or_default());
+                reader.push(input.get(1..).unwrap_or_default().to_vec().into());
                 matches!(reader.step(), Ok(freshet_protocol::PartStep::Head(_)))
             }
             "header_values" => {

@@ -303,7 +303,7 @@ impl Arrival {
                 PartStep::More => {
                     let data = poll_fn(|cx| self.poll_data(cx)).await?;
                     self.got += data.len() as u64;
-                    self.reader.push(&data);
+                    self.reader.push(data);
                 }
             }
         }
@@ -340,7 +340,7 @@ impl Arrival {
             at,
             bytes,
             total: head.placed.total,
-            content_type: head.content_type.clone(),
+            content_type: head.content_type.take(),
             captured: head.origin_time,
         })
     }

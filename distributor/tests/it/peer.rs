@@ -215,7 +215,7 @@ impl Reply {
     pub(crate) fn parts(&self) -> (Vec<(PartHead, Vec<u8>)>, bool) {
         let mut reader = PartReader::new(boundary_of(self.field("content-type").unwrap()).unwrap());
         let mut parts: Vec<(PartHead, Vec<u8>)> = Vec::new();
-        reader.push(&self.body);
+        reader.push(self.body.clone().into());
         loop {
             match reader.step().unwrap() {
                 PartStep::Head(head) => parts.push((head, Vec::new())),

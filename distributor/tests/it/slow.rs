@@ -101,13 +101,13 @@ async fn little_of_a_live_stream_waits_for_a_consumer_that_has_stopped() {
     }
     let end = 1 + whole.len() as u64;
     let mut parts = PartReader::new(boundary_of(reply.field("content-type").unwrap()).unwrap());
-    parts.push(&reply.body);
+    parts.push(reply.body.into());
     let (mut old, mut is_old) = (0, true);
     while is_old {
         match parts.step().unwrap() {
             PartStep::Head(head) => is_old = head.placed.range.end() < end,
             PartStep::Bytes(bytes) => old += bytes.len(),
-            PartStep::More => parts.push(&consumer.next().await.unwrap().unwrap()),
+            PartStep::More => parts.push(consumer.next().await.unwrap().unwrap().into()),
             PartStep::End => panic!("a live stream has no end"),
         }
     }
