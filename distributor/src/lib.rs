@@ -12,6 +12,7 @@ pub mod limits;
 mod auth;
 mod config;
 mod doors;
+mod due;
 mod fanout;
 mod groups;
 mod http;

@@ -41,7 +41,7 @@ const LAYERS: [&[&str]; 11] = [
     &["fabric", "lease", "store"],
     &["join"],
     &["config", "inlet", "metrics", "outlet"],
-    &["limits"],
+    &["due", "limits"],
 ];
 
 /// What may not be said where, and why.

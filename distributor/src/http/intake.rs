@@ -7,7 +7,7 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -17,12 +17,13 @@ use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::reply::Refusal;
 use crate::{
     config::BoundsConfig,
+    due::Due,
     hub::WriteError,
     inlet::{Inlet, Straight},
     limits,
@@ -131,8 +132,8 @@ impl Intake {
                 as Pin<Box<dyn Future<Output = Event> + Send>>,
             Box::pin(superseded.cancelled_owned().map(|()| Event::Superseded)),
         ]);
-        let Floor { rate, grace, due, .. } = self.floor;
-        let floor = Floor { rate, grace, due, timer: None };
+        let Floor { rate, grace, due } = &self.floor;
+        let floor = Floor { rate: *rate, grace: *grace, due: Due::new(due.at()) };
         Some(Direct { straight, floor, events, got: self.got, is_flowing: true, broken: false })
     }
 
@@ -244,14 +245,12 @@ impl fmt::Debug for Direct {
 struct Floor {
     rate: u64,
     grace: Duration,
-    due: Instant,
-    /// Set when it is waited for, and moved only when it fires: a byte costs no timer.
-    timer: Option<Pin<Box<Sleep>>>,
+    due: Due,
 }
 
 impl Floor {
     fn new(rate: u64, grace: Duration) -> Self {
-        Self { rate, grace, due: Instant::now() + grace, timer: None }
+        Self { rate, grace, due: Due::new(Instant::now() + grace) }
     }
 
     fn credit(&mut self, bytes: u64) {
@@ -260,7 +259,7 @@ impl Floor {
     }
 
     fn forgive(&mut self, time: Duration) {
-        self.due = (self.due + time).min(Instant::now() + self.grace);
+        self.due.put((self.due.at() + time).min(Instant::now() + self.grace));
     }
 
     /// Resolves when the body is too slow. Cancel safe.
@@ -269,17 +268,7 @@ impl Floor {
     }
 
     fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.rate == 0 {
-            return Poll::Pending;
-        }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(self.due)));
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            if timer.deadline() >= self.due {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(self.due);
-        }
+        if self.rate == 0 { Poll::Pending } else { self.due.poll_passed(cx) }
     }
 
     /// What is said of a body that is too slow.

@@ -3,7 +3,9 @@
 use std::{future, sync::Arc, time::SystemTime};
 
 use freshet_protocol::{ByteRange, Stamp, StreamName};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::task::spawn_blocking;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::request::{Arrival, Cut, Piece};
 use crate::{
@@ -125,10 +127,20 @@ impl Feed {
     }
 }
 
-/// Resolves when the stream was deleted, if there is one. Cancel safe.
-pub(super) async fn deleted(feed: Option<&Feed>) {
-    match feed {
-        Some(feed) => feed.publisher.superseded().await,
-        None => future::pending().await,
+/// Tells when the stream that is fed was deleted. It looks when that happens, and not at each piece.
+#[derive(Debug, Default)]
+pub(super) struct Deletion(FuturesUnordered<WaitForCancellationFutureOwned>);
+
+impl Deletion {
+    /// Resolves when the stream of `feed` was deleted, if there is one. Cancel safe.
+    pub(super) async fn of(&mut self, feed: Option<&Feed>) {
+        let Self(deleted) = self;
+        if let (true, Some(feed)) = (deleted.is_empty(), feed) {
+            let token = feed.publisher.superseding().cloned();
+            deleted.extend(token.map(CancellationToken::cancelled_owned));
+        }
+        if deleted.next().await.is_none() {
+            future::pending().await
+        }
     }
 }

@@ -11,11 +11,13 @@
 
 use std::{
     ops::ControlFlow::{self, Break, Continue},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
 use freshet_protocol::{Held, StreamName};
+use futures_util::future::select;
 use rand::RngExt;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, info, warn};
@@ -23,7 +25,7 @@ use tracing::{debug, info, warn};
 use super::{
     Node, Pull, Supply,
     choose::{Choice, Next, Outcome},
-    feed::{Feed, Stop, deleted},
+    feed::{Deletion, Feed, Stop},
     header,
     request::{Answer, Arrival, Question},
     silence::{Asking, Silence, ask_around},
@@ -57,19 +59,17 @@ type Step = ControlFlow<(), Option<Outcome>>;
 
 impl Puller {
     pub(super) fn new(node: Arc<Node>, name: StreamName, pull: Arc<Pull>) -> Self {
-        let (choice, counted) = (Choice::new(node.config.upstream.len()), node.metrics.pull());
-        let sought = Instant::now();
         Self {
+            choice: Choice::new(node.config.upstream.len()),
+            _counted: node.metrics.pull(),
             node,
             name,
             pull,
-            choice,
             seek: None,
-            sought,
+            sought: Instant::now(),
             served: None,
             only_header: false,
             complained: false,
-            _counted: counted,
         }
     }
 
@@ -77,7 +77,8 @@ impl Puller {
     pub(super) async fn run(mut self) {
         debug!(stream = %self.name, "pull begins");
         let stop = self.node.stop.clone();
-        stop.run_until_cancelled(self.pull_on()).await;
+        // The end is looked for where nothing else has come.
+        select(pin!(self.pull_on()), pin!(stop.cancelled())).await;
         debug!(stream = %self.name, "pull ends");
     }
 
@@ -89,8 +90,8 @@ impl Puller {
                 Next::Ask(at) => self.ask(at).await,
                 Next::Adopt => self.discard().await,
                 Next::Missing | Next::Away => {
-                    let supply = if next == Next::Away { Supply::Away } else { Supply::Missing };
-                    self.pull.say(supply);
+                    let is_away = next == Next::Away;
+                    self.pull.say(if is_away { Supply::Away } else { Supply::Missing });
                     let step = self.rest(begun.elapsed()).await;
                     begun = Instant::now();
                     step
@@ -195,8 +196,7 @@ impl Puller {
         };
         let wait = self.wait(here.is_some());
         let question = self.question(here.as_deref(), wait);
-        self.only_header = question.only_header;
-        self.seek = None;
+        (self.only_header, self.seek) = (question.only_header, None);
         self.node.metrics.upstream_requests.inc();
         let mut demand = self.pull.demand.subscribe();
         let answer = tokio::select! {
@@ -277,10 +277,10 @@ impl Puller {
         }
         let (mut silence, mut tick) = (Silence::new(), interval(limits::VIEWERS_EVERY));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut deletion = Deletion::default();
         loop {
             tokio::select! {
-                // What comes is looked for first, and alone where it is there: what is not looked at is not in its
-                // way. The runtime sees to it that the others have their turn.
+                // What comes is looked for first, alone where it is there. The runtime gives the others their turn.
                 biased;
                 piece = arrival.next() => {
                     let Some(piece) = piece? else { return self.end(at, feed, arrival).await };
@@ -299,7 +299,7 @@ impl Puller {
                         return Ok(Continue(None));
                     }
                 }
-                () = deleted(feed.as_ref()) => return Err(WriteError::Deleted.into()),
+                () = deletion.of(feed.as_ref()) => return Err(WriteError::Deleted.into()),
                 _ = tick.tick() => if let Some(step) = self.look(feed.as_ref()) {
                     return Ok(step);
                 },

@@ -5,19 +5,19 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::{
     choose::Outcome,
     request::{Answer, Question},
 };
-use crate::{config::UpstreamUrl, limits, store::Stream};
+use crate::{config::UpstreamUrl, due::Due, limits, store::Stream};
 
 pub(super) type Asking = Pin<Box<dyn Future<Output = Option<Outcome>> + Send>>;
 
 /// A silence, or the time until there is one.
 pub(super) struct Silence {
-    due: Instant,
+    due: Due,
     every: Duration,
     asking: Option<Asking>,
 }
@@ -25,18 +25,20 @@ pub(super) struct Silence {
 impl Silence {
     pub(super) fn new() -> Self {
         let every = limits::UPSTREAM_SILENCE_MIN;
-        Self { due: Instant::now() + every, every, asking: None }
+        Self { due: Due::new(Instant::now() + every), every, asking: None }
     }
 
     /// A byte has come.
     pub(super) fn broken(&mut self) {
-        *self = Self::new();
+        self.every = limits::UPSTREAM_SILENCE_MIN;
+        self.due.put(Instant::now() + self.every);
+        self.asking = None;
     }
 
     /// Wait until it has lasted too long, then wait for what `ask` finds out. Cancel safe.
     pub(super) async fn doubt(&mut self, ask: impl FnOnce() -> Option<Asking>) -> Option<Outcome> {
         if self.asking.is_none() {
-            sleep_until(self.due).await;
+            self.due.passed().await;
             self.asking = ask();
         }
         let found = match &mut self.asking {
@@ -45,7 +47,7 @@ impl Silence {
         };
         self.asking = None;
         self.every = (self.every * 2).min(limits::UPSTREAM_SILENCE_MAX);
-        self.due = Instant::now() + self.every;
+        self.due.put(Instant::now() + self.every);
         found
     }
 }
