@@ -72,18 +72,18 @@ impl Ring {
     }
 
     /// Have memory at hand for so many bytes, if they are few and the ring is one of few that still grow. The system
-    /// gives a page when it is first written to, and takes its time for it: that is not to be in the way of the
-    /// next chunk. Of a ring that is full it has given all.
+    /// gives a page when it is first written to, and takes its time for it, the longer the longer ago it gave the one
+    /// before: so a block is touched as a whole, once, and not with the next chunk. Of a ring that is full it has
+    /// given all.
     pub(super) fn make_room(&mut self, bytes: usize) {
         let is_full = self.cost + cost(bytes) > self.cost_max;
         let is_one_of_many = self.cost.saturating_mul(RINGS_FEW) < self.memory.load(Relaxed);
-        if bytes > RING_ROOM_BYTES_MAX || is_full || is_one_of_many {
+        let is_at_hand = self.block.capacity() >= bytes;
+        if is_at_hand || bytes > RING_ROOM_BYTES_MAX || is_full || is_one_of_many {
             return;
         }
-        if self.block.capacity() < bytes {
-            self.block = BytesMut::with_capacity(RING_BLOCK_BYTES);
-        }
-        self.block.resize(bytes, 0);
+        self.block = BytesMut::with_capacity(RING_BLOCK_BYTES);
+        self.block.resize(RING_BLOCK_BYTES, 0);
         self.block.clear();
     }
 
