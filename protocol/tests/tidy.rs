@@ -41,7 +41,7 @@ const LAYERS: [&[&str]; 11] = [
     &["fabric", "lease", "store"],
     &["join"],
     &["config", "inlet", "metrics", "outlet"],
-    &["due", "limits"],
+    &["due", "limits", "rope"],
 ];
 
 /// What may not be said where, and why.

@@ -17,7 +17,7 @@ use std::{
     time::SystemTime,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use freshet_protocol::{ByteRange, RangeSet, Stamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -31,7 +31,7 @@ use super::{
     shared::Counters,
     stream::Stream,
 };
-use crate::config::Durability;
+use crate::{config::Durability, rope::Rope};
 
 /// What the disk's thread is asked to do, in order.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ pub(super) struct Write {
 struct Run {
     stream: Arc<Stream>,
     range: ByteRange,
-    bytes: BytesMut,
+    bytes: Rope,
     captured: Option<Stamp>,
     received: Stamp,
     ticket: Arc<Ticket>,
@@ -172,13 +172,13 @@ fn take(desk: &Desk, run: &mut Option<Run>, write: Write, written: &mut Written)
                 && run.bytes.len() + bytes.len() <= RECORD_BYTES_MAX
         };
         if let Some(run) = run.as_mut().filter(joins) {
-            run.bytes.extend_from_slice(&bytes);
+            run.bytes.push(bytes);
             run.range = run.range.through(range);
             continue;
         }
         flush(desk, run.take(), written);
         let (stream, ticket) = (Arc::clone(&stream), Arc::clone(&ticket));
-        let bytes = BytesMut::from(bytes);
+        let bytes = Rope::from_iter([bytes]);
         *run = Some(Run { stream, range, bytes, captured, received, ticket });
     }
     drop(room);
@@ -189,7 +189,7 @@ fn flush(desk: &Desk, run: Option<Run>, written: &mut Written) {
     let Some(files) = &stream.files else { return };
     let result = prepare(desk, &stream, files)
         .map_err(|error| (range.start(), error))
-        .and_then(|()| lock(&files.segments).write(range.start(), &bytes, captured, received));
+        .and_then(|()| lock(&files.segments).write(range.start(), bytes, captured, received));
     // What the journal says and what the stream says it holds must be the same to the byte.
     let reached = result.as_ref().map_or_else(|(reached, _)| *reached, |()| range.end());
     if let (Some(lost), Err((_, error))) = (ByteRange::new(reached, range.end()), result) {

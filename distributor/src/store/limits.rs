@@ -25,6 +25,9 @@ pub(crate) const RING_COST_MIN: usize = 128 << 10;
 /// that is read too much.
 pub(crate) const RECORD_BYTES_MAX: usize = 64 << 10;
 
+/// Pieces that one call to the system takes (`IOV_MAX`).
+pub(crate) const SLICES_MAX: usize = 1024;
+
 /// Bytes on their way to the disk, over all streams. More than this and origins wait: a disk that
 /// stalls costs this much memory, and no more.
 pub(crate) const DISK_QUEUE_BYTES_MAX: usize = 64 << 20;

@@ -30,6 +30,7 @@ use super::{
     recovery,
     writeback::{Fresh, Sealed},
 };
+use crate::rope::Rope;
 
 /// The disk side of a stream. Locked by the disk's threads only.
 #[derive(Debug)]
@@ -91,21 +92,20 @@ impl Segments {
     /// The disk failed; with the offset up to which the bytes are written all the same.
     pub(super) fn write(
         &mut self,
-        at: u64,
-        bytes: &[u8],
+        mut at: u64,
+        mut bytes: Rope,
         captured: Option<Stamp>,
         received: Stamp,
     ) -> Result<(), (u64, io::Error)> {
-        let (mut at, mut rest) = (at, bytes);
-        while !rest.is_empty() {
+        while !bytes.is_empty() {
             let start = self.place.start_of(at);
             let left = start + self.place.segment_bytes - at;
             let room =
                 usize::try_from(left).map_or(RECORD_BYTES_MAX, |left| left.min(RECORD_BYTES_MAX));
-            let (piece, later) = rest.split_at(rest.len().min(room));
-            self.write_piece(start, at, piece, captured, received).map_err(|error| (at, error))?;
+            let piece = bytes.split_to(room);
+            self.write_piece(start, at, &piece, captured, received).map_err(|error| (at, error))?;
             self.tidy(start, received);
-            (at, rest) = (at + piece.len() as u64, later);
+            at += piece.len() as u64;
         }
         Ok(())
     }
@@ -114,12 +114,13 @@ impl Segments {
         &mut self,
         start: u64,
         at: u64,
-        piece: &[u8],
+        piece: &Rope,
         captured: Option<Stamp>,
         received: Stamp,
     ) -> io::Result<()> {
         let range = ByteRange::at(at, piece.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
-        let (kind, crc, salt) = (Kind::Data, crc32c::crc32c(piece), self.place.salt);
+        let crc = piece.iter().fold(0, |crc, bytes| crc32c::crc32c_append(crc, bytes));
+        let (kind, salt) = (Kind::Data, self.place.salt);
         let record = Record { kind, range, crc, captured, received };
         self.opened(start)?.write(&record, piece, salt)
     }
@@ -255,15 +256,15 @@ impl Segments {
         if whole.is_none() && lock(&open.index).len() <= SEGMENT_RECORDS_MAX {
             return;
         }
-        let open = self.open.remove(position);
+        let mut open = self.open.remove(position);
         if let Err(error) = open.data.sync() {
             tracing::error!(%error, segment = start, "segment could not be synced");
             return if self.durable { self.lose(&open) } else { self.open.push(open) };
         }
         self.place.unshare(start);
-        if let Err(error) = self.rewrite_journal(&open, whole, now) {
-            // The old journal says the same, in more words; but it may not be synced yet.
-            tracing::warn!(%error, segment = start, "journal could not be written anew");
+        if let Err(error) = self.finish_journal(&mut open, whole, now) {
+            // The journal as it is says the same, in more words; but it may not be synced yet.
+            tracing::warn!(%error, segment = start, "journal could not be finished");
             if self.durable && open.journal.sync().is_err() {
                 self.lose(&open);
             }
@@ -283,15 +284,27 @@ impl Segments {
         }
     }
 
-    fn rewrite_journal(
+    /// Seal the journal of a segment that is whole: with one record more, or in fewer words, durably, if it has
+    /// many.
+    fn finish_journal(
         &self,
-        open: &Open,
-        sealed: Option<ByteRange>,
+        open: &mut Open,
+        whole: Option<ByteRange>,
         now: Stamp,
     ) -> io::Result<()> {
-        let merged = lock(&open.index).merged(RECORD_BYTES_MAX as u64);
         let (kind, crc, captured, received) = (Kind::Sealed, 0, None, now);
-        let seal = sealed.map(|range| Record { kind, range, crc, captured, received });
+        let seal = whole.map(|range| Record { kind, range, crc, captured, received });
+        let needed = whole.map_or(0, |span| span.len().div_ceil(RECORD_BYTES_MAX as u64));
+        match seal {
+            Some(seal) if open.journal_len <= 2 * needed * RECORD_LEN as u64 => {
+                open.seal(&seal, self.place.salt)
+            }
+            seal => self.rewrite_journal(open, seal),
+        }
+    }
+
+    fn rewrite_journal(&self, open: &Open, seal: Option<Record>) -> io::Result<()> {
+        let merged = lock(&open.index).merged(RECORD_BYTES_MAX as u64);
         let path = self.place.journal_path(open.start);
         write_journal(self.place.disk.as_ref(), &path, &merged, seal, self.place.salt)
     }
@@ -311,8 +324,8 @@ pub(super) fn write_journal(
 }
 
 impl Open {
-    fn write(&mut self, record: &Record, bytes: &[u8], salt: u64) -> io::Result<()> {
-        self.data.write_at(bytes, record.range.start() - self.start)?;
+    fn write(&mut self, record: &Record, bytes: &Rope, salt: u64) -> io::Result<()> {
+        self.data.write_rope_at(bytes, record.range.start() - self.start)?;
         self.append(record, salt)?;
         self.unsynced.insert(record.range);
         for range in self.fresh.wrote(record.range).iter() {
@@ -320,6 +333,13 @@ impl Open {
         }
         self.bytes += record.range.len();
         Ok(())
+    }
+
+    /// Say that the segment is whole. A seal is believed without a look at the records, so these are on the disk
+    /// before it; where it is lost itself, they are looked at.
+    fn seal(&mut self, seal: &Record, salt: u64) -> io::Result<()> {
+        self.journal.sync()?;
+        self.append(seal, salt)
     }
 
     fn append(&mut self, record: &Record, salt: u64) -> io::Result<()> {
@@ -361,9 +381,9 @@ mod tests {
         let segment = FORGET_BEHIND_BYTES / 4;
         let place = Arc::new(Place::new(Arc::new(RealDisk), folder.path().into(), 7, segment));
         let mut segments = Segments::new(Arc::clone(&place), None, false);
-        let piece = vec![7; RECORD_BYTES_MAX];
+        let piece = Rope::from_iter([vec![7; RECORD_BYTES_MAX].into()]);
         for at in (0..6 * segment).step_by(piece.len()) {
-            segments.write(at, &piece, None, Stamp::from_nanos(1)).unwrap();
+            segments.write(at, piece.clone(), None, Stamp::from_nanos(1)).unwrap();
         }
 
         let is_in_memory = |at: u64| {

@@ -11,6 +11,8 @@ use std::{fmt, io, os::fd::AsFd, path::Path, sync::Arc, time::SystemTime};
 
 pub(crate) use real::RealDisk;
 
+use crate::rope::Rope;
+
 /// A file system: folders, names, and what makes them durable.
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Make a folder and its parents.
@@ -51,6 +53,14 @@ pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     }
     /// Write all of `bytes`; on error any part of it may have been written.
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
+    /// The same of bytes that are in several pieces.
+    fn write_rope_at(&self, rope: &Rope, mut at: u64) -> io::Result<()> {
+        for piece in rope.iter() {
+            self.write_at(piece, at)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
     /// Nobody is expected to read these bytes soon: the system begins to bring them to the disk, and forgets
     /// those that are there already. A hint, on which nothing else depends.
     fn let_go(&self, _at: u64, _len: u64) {}

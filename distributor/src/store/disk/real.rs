@@ -16,10 +16,12 @@ use rustix::fs::{FlockOperation, OFlags, flock, statvfs};
 #[cfg(target_os = "linux")]
 use rustix::{
     fs::{Advice, fadvise},
-    io::{Errno, ReadWriteFlags, preadv2, retry_on_intr},
+    io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr},
 };
 
 use super::{Disk, DiskFile, DiskLock};
+#[cfg(target_os = "linux")]
+use crate::{rope::Rope, store::limits::SLICES_MAX};
 
 /// The file system of the machine.
 #[derive(Debug)]
@@ -125,6 +127,19 @@ impl DiskFile for File {
     }
 
     #[cfg(target_os = "linux")]
+    fn write_rope_at(&self, rope: &Rope, at: u64) -> io::Result<()> {
+        let mut written = 0;
+        while written < rope.len() {
+            let slices = rope.slices(written, SLICES_MAX);
+            match retry_on_intr(|| pwritev(self, &slices, at + written as u64))? {
+                0 => return Err(ErrorKind::WriteZero.into()),
+                some => written += some,
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
     fn let_go(&self, at: u64, len: u64) {
         // A file system that does not take the hint does as it did.
         let _ = fadvise(self, at, std::num::NonZeroU64::new(len), Advice::DontNeed);
@@ -149,7 +164,22 @@ impl DiskFile for File {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+
+    #[test]
+    fn a_rope_of_more_pieces_than_one_call_takes_is_written_as_a_whole() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = RealDisk.open(&folder.path().join("x"), true).unwrap();
+        let bytes: Vec<u8> = (0..SLICES_MAX * 5).map(|at| (at % 251) as u8).collect();
+        let rope: Rope = bytes.chunks(2).map(Bytes::copy_from_slice).collect();
+        file.write_rope_at(&rope, 3).unwrap();
+
+        let mut read = vec![0; bytes.len() + 4];
+        assert_eq!(file.read_at(&mut read, 3).unwrap(), bytes.len());
+        assert_eq!(read[..bytes.len()], bytes);
+    }
 
     #[test]
     fn what_was_just_written_is_there_without_waiting_and_what_is_behind_the_end_is_not() {

@@ -8,6 +8,7 @@ mod gather;
 mod joins;
 mod retention;
 mod scale;
+mod seal;
 
 use std::{sync::Arc, time::Duration};
 
