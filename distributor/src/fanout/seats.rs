@@ -11,7 +11,6 @@ use std::sync::{
 
 use bytes::Bytes;
 use freshet_protocol::{Stamp, way};
-use rustix::net::{SendFlags, send};
 use slab::Slab;
 use tokio::{
     net::TcpStream,
@@ -25,7 +24,7 @@ use super::{
 };
 use crate::{
     hub::{Ahead, Standing, Stream},
-    limits::{FRAME_BYTES_MAX, WALK_SEATS_MAX},
+    limits::{WALK_FRAME_BYTES_MAX, WALK_SEATS_MAX},
     metrics::Counted,
 };
 
@@ -103,12 +102,10 @@ impl Taken {
         }
         let end = frame.end();
         trace!(target: way::TARGET, step = way::SEND, end, peer = port(&self.socket));
-        let bytes = frame.bytes(self.framing, stream);
-        let length = bytes.len();
-        // Why nothing could be written, the session finds out: it tries again. Past the runtime, whose own look
-        // at whether the socket is writable is one more place in memory for each consumer.
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let written = send(&*self.socket, bytes, flags).unwrap_or(0);
+        let wire = frame.wire(self.framing, stream);
+        let length = wire.len();
+        // Why nothing could be written, the session finds out: it tries again.
+        let written = wire.send(&self.socket).unwrap_or(0);
         if written == 0 {
             return (0, Some(Left { at: self.at, rest: nothing, was_full: true }));
         }
@@ -184,7 +181,7 @@ impl Shard {
 
     /// Has its walker much to do before it comes to the stream's `end`?
     pub(super) fn is_behind(&self, end: u64) -> bool {
-        end.saturating_sub(self.served.load(Relaxed)) > FRAME_BYTES_MAX as u64
+        end.saturating_sub(self.served.load(Relaxed)) > WALK_FRAME_BYTES_MAX as u64
     }
 
     /// Is it empty? Then the walker who asks ends, and whoever comes next has a new one.

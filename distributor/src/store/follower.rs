@@ -17,14 +17,14 @@ use super::{
     audience::{Standing, Who},
     disk_thread::Op,
     holdings::Look,
-    limits::DISK_READ_BYTES_MAX,
+    limits::{DISK_READ_BYTES_MAX, GATHER_PIECES_MAX},
     news::Edge,
     place::{DiskReadError, DiskReader, Place},
     ring::Ring,
     stream::Stream,
     timeline::Times,
 };
-use crate::outlet::Piece;
+use crate::{outlet::Piece, rope::Rope};
 
 /// Reads one stream. Counts as a consumer until it is dropped.
 #[derive(Debug)]
@@ -276,9 +276,9 @@ impl Stream {
         is_edge && !self.is_deleted() && !self.is_abandoned()
     }
 
-    /// Copy what is in memory from `at` on, at most `max` bytes of it, behind what `into` has. Waits for
+    /// Put what is in memory from `at` on, at most `max` bytes of it, into `into`, which is empty. Waits for
     /// nothing.
-    pub(crate) fn ahead(&self, at: u64, max: usize, into: &mut Vec<u8>) -> Ahead {
+    pub(crate) fn ahead(&self, at: u64, max: usize, into: &mut Rope) -> Ahead {
         let found = self.with_ring(|ring| gather(ring, at, max, into));
         if found.is_none() && self.is_edge(at) {
             return Ahead::Edge;
@@ -303,15 +303,16 @@ impl Stream {
     }
 }
 
-/// Copy what `ring` has from `at` on, at most `max` bytes of it, behind what `into` has; since when the first
-/// of it is there, if there is any.
-fn gather(ring: &Ring, at: u64, max: usize, into: &mut Vec<u8>) -> Option<Times> {
-    let (begun, mut next, mut first) = (into.len(), at, None);
-    while let Some(left) = max.checked_sub(into.len() - begun).filter(|left| *left > 0)
-        && let Some((bytes, times)) = ring.look(next)
+/// Put what `ring` has from `at` on, at most `max` bytes of it, into `into`; since when the first of it is there,
+/// if there is any.
+fn gather(ring: &Ring, at: u64, max: usize, into: &mut Rope) -> Option<Times> {
+    let mut first = None;
+    while let Some(left) = max.checked_sub(into.len()).filter(|left| *left > 0)
+        && into.iter().len() < GATHER_PIECES_MAX
+        && let Some((mut bytes, times)) = ring.look(at + into.len() as u64)
     {
-        into.extend_from_slice(bytes.get(..left).unwrap_or(&bytes));
-        next = at + (into.len() - begun) as u64;
+        bytes.truncate(left);
+        into.push(bytes);
         first.get_or_insert(times);
     }
     first

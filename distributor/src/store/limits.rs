@@ -25,6 +25,9 @@ pub(crate) const RING_COST_MIN: usize = 128 << 10;
 /// that is read too much.
 pub(crate) const RECORD_BYTES_MAX: usize = 64 << 10;
 
+/// Pieces of memory that are gathered for one write to a socket: with what frames them no more than one call takes.
+pub(crate) const GATHER_PIECES_MAX: usize = SLICES_MAX / 4;
+
 /// Pieces that one call to the system takes (`IOV_MAX`).
 pub(crate) const SLICES_MAX: usize = 1024;
 
