@@ -26,6 +26,16 @@ mod limits;
 #[path = "../src/store/ring.rs"]
 mod ring;
 
+/// What the ring is given.
+mod received {
+    use bytes::Bytes;
+
+    pub(super) struct Received {
+        pub(super) bytes: Bytes,
+        pub(super) is_alone: bool,
+    }
+}
+
 /// What the ring knows of the times of a chunk.
 mod timeline {
     use freshet_protocol::Stamp;
@@ -40,6 +50,7 @@ mod timeline {
 use self::{
     join::Scanner,
     journal::{Kind, Record},
+    received::Received,
     ring::Ring,
     timeline::Times,
 };
@@ -52,9 +63,14 @@ const CHUNKS: [usize; 3] = [1_316, 4_096, 65_536];
 
 const TIMES: Times = Times { captured: None, received: Stamp::from_nanos(7) };
 
+/// A chunk of so many bytes, which the ring copies.
+fn received(chunk: usize) -> Received {
+    Received { bytes: vec![7; chunk].into(), is_alone: false }
+}
+
 /// A ring of 16 MiB that is full, and where its newest byte ends.
 fn full(chunk: usize) -> (Ring, u64) {
-    let (mut ring, mut at, bytes) = (Ring::new(16 << 20, Arc::default()), 0, vec![7; chunk]);
+    let (mut ring, mut at, bytes) = (Ring::new(16 << 20, Arc::default()), 0, received(chunk));
     while at < 17 << 20 {
         ring.insert(at, &bytes, TIMES);
         at += chunk as u64;
@@ -65,7 +81,7 @@ fn full(chunk: usize) -> (Ring, u64) {
 
 #[divan::bench(args = CHUNKS)]
 fn the_ring_takes_a_chunk(bencher: Bencher, chunk: usize) {
-    let ((mut ring, mut at), bytes) = (full(chunk), vec![7; chunk]);
+    let ((mut ring, mut at), bytes) = (full(chunk), received(chunk));
     bencher.counter(BytesCount::new(chunk)).bench_local(move || {
         let shared = ring.insert(at, &bytes, TIMES);
         at += chunk as u64;

@@ -21,6 +21,7 @@ mod inlet;
 mod join;
 mod metrics;
 mod outlet;
+mod received;
 mod rope;
 mod serve;
 mod stall;

@@ -21,13 +21,15 @@ pub const HYPER_BUFFER_BYTES: usize = 16 << 10;
 /// Bytes that are read at once of a body that is read past hyper.
 pub const STRAIGHT_READ_BYTES: usize = 64 << 10;
 
-/// The same where that many were there each time: a stream as fast as it goes, which is bound by calls. No more, so
-/// that what is read is in the processor's cache when it is sent.
-pub const STRAIGHT_READ_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a chunk that is read into memory of its own, which the ring then keeps as it is: three quarters of what is
+/// read at once, so that it keeps little else alive. Smaller ones are copied.
+pub const ALONE_BYTES_MIN: usize = 48 << 10;
 
-/// Reads in a row that have to be full before the next ones are larger: a live stream that was held up for a moment
-/// has fewer.
-pub const STRAIGHT_READS_FULL: u32 = 16;
+/// Bytes that are read behind such a chunk: its end, and the line that says the next one's size.
+pub const CHUNK_TAIL_BYTES: usize = 64;
+
+/// Bytes of the beginning of such a chunk that wait for the next read, where that has something.
+pub const CHUNK_BEGIN_BYTES: usize = 4 << 10;
 
 /// Bytes of one chunk that is written past hyper. One that stops reading keeps what is left of it.
 pub const CHUNK_BYTES_MAX: usize = 16 << 10;

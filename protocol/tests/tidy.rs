@@ -30,7 +30,7 @@ const CRATES: [(&str, &[&str]); 6] = [
 ];
 
 /// The distributor's modules from top to bottom: each may use those of lower layers only.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["lib", "main"],
     &["serve"],
     &["doors", "http"],
@@ -41,6 +41,7 @@ const LAYERS: [&[&str]; 11] = [
     &["fabric", "lease", "store"],
     &["join"],
     &["config", "inlet", "metrics", "outlet"],
+    &["received"],
     &["due", "limits", "rope"],
 ];
 

@@ -254,7 +254,7 @@ async fn write_checked(
     if kept {
         check_digest(chunk.digest, &whole)?;
         publisher.compare(at, &whole).await?;
-        put(publisher, at, whole.clone(), chunk.captured).await?;
+        put(publisher, at, &whole.clone().into(), chunk.captured).await?;
     }
     ended?;
     Ok(at + whole.len() as u64)

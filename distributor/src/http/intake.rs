@@ -27,6 +27,7 @@ use crate::{
     hub::WriteError,
     inlet::{Inlet, Straight},
     limits,
+    received::Received,
 };
 
 /// Why a body is not taken, or not to its end.
@@ -195,11 +196,11 @@ pub(super) struct Direct {
 
 impl Direct {
     /// The next bytes; `None` where hyper is to go on. Cancel safe.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+    pub(super) async fn next(&mut self) -> Result<Option<Received>, Refusal> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Received>, Refusal>> {
         if mem::take(&mut self.is_flowing) {
             // Where there are always bytes, nothing else would have its turn.
             self.look_up(cx)?;
@@ -208,15 +209,15 @@ impl Direct {
             self.look_up(cx)?;
             return self.floor.poll_passed(cx).map(|()| Err(self.floor.error().into()));
         };
-        let bytes = came.map_err(|error| {
+        let received = came.map_err(|error| {
             self.broken = true;
             IntakeError::Broken { got: self.got, why: error.to_string() }
         })?;
-        let came = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        let came = received.as_ref().map_or(0, |received| received.bytes.len() as u64);
         self.is_flowing = true;
         self.got += came;
         self.floor.credit(came);
-        Poll::Ready(Ok(bytes))
+        Poll::Ready(Ok(received))
     }
 
     /// Has something happened that ends it?

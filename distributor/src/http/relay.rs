@@ -27,6 +27,7 @@ use super::{
 use crate::{
     hub::{Publisher, WriteError},
     limits,
+    received::Received,
 };
 
 /// One body on its way into a stream.
@@ -72,7 +73,7 @@ impl Relay {
     async fn frame(&mut self, intake: &mut Intake) -> Result<bool, Refusal> {
         let Some(bytes) = next(&self.publisher, intake).await? else { return Ok(false) };
         let begun = Instant::now();
-        self.put(bytes, begun).await?;
+        self.put(bytes.into(), begun).await?;
         intake.waited(begun);
         Ok(true)
     }
@@ -80,13 +81,13 @@ impl Relay {
     /// Relay what comes past hyper, to the body's end.
     async fn run_direct(mut self, mut direct: Direct) -> (Self, Direct, Result<(), Refusal>) {
         let ended = loop {
-            let bytes = match direct.next().await {
-                Ok(Some(bytes)) => bytes,
+            let received = match direct.next().await {
+                Ok(Some(received)) => received,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
             let begun = Instant::now();
-            if let Err(refusal) = self.put(bytes, begun).await {
+            if let Err(refusal) = self.put(received, begun).await {
                 break Err(refusal);
             }
             direct.waited(begun);
@@ -94,14 +95,14 @@ impl Relay {
         (self, direct, ended)
     }
 
-    async fn put(&mut self, bytes: Bytes, now: Instant) -> Result<(), Refusal> {
-        refuse_surplus(&self.chunk, self.got + bytes.len() as u64)?;
+    async fn put(&mut self, received: Received, now: Instant) -> Result<(), Refusal> {
+        refuse_surplus(&self.chunk, self.got + received.bytes.len() as u64)?;
         let later = now - *self.first_came.get_or_insert(now);
         let captured = self.chunk.captured_later(later);
         if let Some(captured) = captured.filter(|_| self.got == 0) {
             self.site.metrics.came_in(Stamp::from(SystemTime::now()).since(captured));
         }
-        self.got += put(&mut self.publisher, self.at + self.got, bytes, captured).await?;
+        self.got += put(&mut self.publisher, self.at + self.got, &received, captured).await?;
         Ok(())
     }
 }
@@ -131,19 +132,20 @@ pub(super) async fn next(
     }
 }
 
-/// Write `bytes` in frames of a bounded size; how many there were.
+/// Write what was `received` in frames of a bounded size; how many bytes there were.
 pub(super) async fn put(
     publisher: &mut Publisher,
     at: u64,
-    mut bytes: Bytes,
+    received: &Received,
     captured: Option<Stamp>,
 ) -> Result<u64, WriteError> {
     let mut written = 0;
-    while !bytes.is_empty() {
-        let frame = bytes.split_to(bytes.len().min(limits::FRAME_BYTES_MAX));
-        let length = frame.len() as u64;
-        publisher.write(at + written, frame, captured).await?;
+    while let Some(left) = received.bytes.len().checked_sub(written).filter(|left| *left > 0)
+        && let Some(frame) = received.slice(written, left.min(limits::FRAME_BYTES_MAX))
+    {
+        let length = frame.bytes.len();
+        publisher.write(at + written as u64, frame, captured).await?;
         written += length;
     }
-    Ok(written)
+    Ok(written as u64)
 }

@@ -7,7 +7,9 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::limits::CHUNK_LINE_BYTES_MAX;
+use crate::limits::{
+    ALONE_BYTES_MIN, CHUNK_BEGIN_BYTES, CHUNK_LINE_BYTES_MAX, CHUNK_TAIL_BYTES, STRAIGHT_READ_BYTES,
+};
 
 /// A place in a body of chunks.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,8 @@ pub(super) struct Chunks {
     at: At,
     /// Bytes of the line that says the size of the chunk at hand.
     line: usize,
+    /// Bytes of the chunk at hand, or of the one before.
+    size: u64,
     /// Bytes of all chunks before this place.
     pub(super) data: u64,
 }
@@ -54,7 +58,7 @@ pub(super) enum Next {
 impl Chunks {
     /// At the beginning of a body.
     pub(super) const fn new() -> Self {
-        Self { at: At::Size(0), line: 0, data: 0 }
+        Self { at: At::Size(0), line: 0, size: 0, data: 0 }
     }
 
     /// Is the chunk before this place whole, and nothing of the next one read?
@@ -80,13 +84,41 @@ impl Chunks {
         }
     }
 
-    /// Take the next bytes from the front of what was read.
-    pub(super) fn next(&mut self, read: &mut BytesMut) -> Next {
+    /// How many bytes to read next, where so many of those that were read are not taken yet: of a large chunk its own,
+    /// and no more behind them than the size of the next, so that it has its memory to itself.
+    pub(super) fn room(&self, there: usize) -> usize {
+        match self.at {
+            _ if !self.is_large() => STRAIGHT_READ_BYTES,
+            At::Data { left } => {
+                let left = usize::try_from(left).unwrap_or(usize::MAX);
+                let tail = if left > STRAIGHT_READ_BYTES { 0 } else { CHUNK_TAIL_BYTES };
+                (left.min(STRAIGHT_READ_BYTES) + tail).saturating_sub(there)
+            }
+            _ => CHUNK_TAIL_BYTES,
+        }
+    }
+
+    /// Is the chunk at hand, or the one before, to be read into memory of its own?
+    pub(super) fn is_large(&self) -> bool {
+        self.size >= ALONE_BYTES_MIN as u64
+    }
+
+    /// Are these the first of many more bytes of a large chunk?
+    fn are_few(&self, read: usize, left: u64) -> bool {
+        self.is_large() && read < CHUNK_BEGIN_BYTES && (read as u64) < left
+    }
+
+    /// Take the next bytes from the front of what was read; the beginning of a large chunk only if that is all there
+    /// is for now.
+    pub(super) fn next(&mut self, read: &mut BytesMut, is_all: bool) -> Next {
         loop {
             match self.at {
                 At::Last => return Next::Last,
                 At::Malformed => return Next::Malformed,
                 _ if read.is_empty() => return Next::More,
+                At::Data { left } if !is_all && self.are_few(read.len(), left) => {
+                    return Next::More;
+                }
                 At::Data { left } => {
                     let some = read.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                     self.pass(some);
@@ -122,7 +154,9 @@ impl Chunks {
             (At::DataLineFeed, b'\n') => At::Size(0),
             _ => At::Malformed,
         };
-        if matches!(self.at, At::Data { .. }) || self.at == At::Size(0) && byte == b'\n' {
+        if let At::Data { left } = self.at {
+            (self.size, self.line) = (left, 0);
+        } else if self.at == At::Size(0) && byte == b'\n' {
             self.line = 0;
         }
     }
@@ -159,7 +193,7 @@ mod tests {
         for slice in body.chunks(size) {
             read.extend_from_slice(slice);
             loop {
-                match chunks.next(&mut read) {
+                match chunks.next(&mut read, true) {
                     Next::Bytes(bytes) => out.extend(bytes),
                     Next::More => break,
                     ended => return (out, ended, read.len()),
@@ -208,6 +242,40 @@ mod tests {
         fn whatever_comes_is_no_panic(body in vec(any::<u8>(), 0..200), size in 1..50usize) {
             decoded(&body, size);
         }
+    }
+
+    #[test]
+    fn a_large_chunk_is_read_to_its_end_and_its_beginning_waits_for_the_rest() {
+        let large = ALONE_BYTES_MIN + 1000;
+        let part = vec![b'x'; large];
+        let body = body(&[part.clone(), part]);
+        let (mut chunks, mut read, mut at) = (Chunks::new(), BytesMut::new(), 0);
+        let (mut lengths, mut rooms) = (Vec::new(), Vec::new());
+        loop {
+            match chunks.next(&mut read, false) {
+                Next::Bytes(bytes) => lengths.push(bytes.len()),
+                Next::More => {
+                    rooms.push(chunks.room(read.len()));
+                    let end = body.len().min(at + rooms.last().unwrap());
+                    read.extend_from_slice(&body[at..end]);
+                    at = end;
+                }
+                ended => break assert_eq!(ended, Next::Last),
+            }
+        }
+        // Nothing is known before the first.
+        let begun = STRAIGHT_READ_BYTES - body.len().div_ceil(2);
+        assert!(begun > CHUNK_BEGIN_BYTES, "the first read goes beyond the first chunk");
+        assert_eq!(lengths.iter().sum::<usize>(), 2 * large);
+        assert_eq!(lengths[0], large);
+        assert_eq!(lengths.len(), 3);
+        assert_eq!(rooms[1], large - lengths[1] + CHUNK_TAIL_BYTES);
+
+        chunks.at = At::Data { left: large as u64 };
+        let mut few = BytesMut::from(&b"few"[..]);
+        assert_eq!(chunks.next(&mut few, false), Next::More);
+        assert_eq!(chunks.room(few.len()), large + CHUNK_TAIL_BYTES - few.len());
+        assert_eq!(chunks.next(&mut few, true), Next::Bytes("few".into()));
     }
 
     #[test]

@@ -31,7 +31,7 @@ use tokio::{
 
 use self::chunks::{Chunks, Next};
 pub(crate) use self::{head::Scan, once::Once};
-use crate::limits::{STRAIGHT_READ_BYTES, STRAIGHT_READ_BYTES_MAX, STRAIGHT_READS_FULL};
+use crate::received::Received;
 
 /// Who reads from one socket.
 #[derive(Debug)]
@@ -117,8 +117,7 @@ impl Inlet {
             return None;
         }
         *turn = Turn::Straight(None);
-        let (read, room) = (BytesMut::new(), Room::new());
-        Some(Straight { inlet: Arc::clone(self), chunks, read, room })
+        Some(Straight { inlet: Arc::clone(self), chunks, read: BytesMut::new() })
     }
 
     /// Hyper goes on, with `bytes` first.
@@ -160,7 +159,6 @@ pub(crate) struct Straight {
     inlet: Arc<Inlet>,
     chunks: Chunks,
     read: BytesMut,
-    room: Room,
 }
 
 impl Straight {
@@ -169,10 +167,11 @@ impl Straight {
     /// # Errors
     ///
     /// The connection broke, or the body does not keep to its form.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Received>>> {
+        let mut is_all = false;
         loop {
-            match self.chunks.next(&mut self.read) {
-                Next::Bytes(bytes) => return Poll::Ready(Ok(Some(bytes))),
+            match self.chunks.next(&mut self.read, is_all) {
+                Next::Bytes(bytes) => return Poll::Ready(Ok(Some(Received::read(bytes)))),
                 Next::More => {}
                 Next::Last => {
                     self.inlet.give_back([b"0\r\n", &*self.read].concat().into());
@@ -185,36 +184,30 @@ impl Straight {
                     )));
                 }
             }
-            self.read.reserve(self.room.bytes);
-            let read = ready!(poll_read(&self.inlet.socket, cx, &mut self.read))?;
-            if read == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            self.make_room();
+            let read = poll_read(&self.inlet.socket, cx, &mut self.read);
+            match read {
+                Poll::Ready(Ok(read)) if read > 0 => {
+                    self.inlet.received.inc_by(read as u64);
+                }
+                // What came before goes first.
+                _ if !self.read.is_empty() => is_all = true,
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(_)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             }
-            self.inlet.received.inc_by(read as u64);
-            self.room.was_read(read);
         }
     }
-}
 
-/// How much is read at once: more where reads are full time and again, and less where they are as good as empty.
-#[derive(Debug)]
-struct Room {
-    bytes: usize,
-    /// Reads in a row that took all of it.
-    full: u32,
-}
-
-impl Room {
-    const fn new() -> Self {
-        Self { bytes: STRAIGHT_READ_BYTES, full: 0 }
-    }
-
-    fn was_read(&mut self, read: usize) {
-        self.full = if read >= self.bytes { self.full + 1 } else { 0 };
-        if self.full >= STRAIGHT_READS_FULL {
-            *self = Self { bytes: (self.bytes * 2).min(STRAIGHT_READ_BYTES_MAX), full: 0 };
-        } else if read < self.bytes / 4 {
-            self.bytes = (self.bytes / 2).max(STRAIGHT_READ_BYTES);
+    /// Have room for the next read: of a large chunk in memory that nobody else has a part of.
+    fn make_room(&mut self) {
+        let there = self.read.len();
+        let room = self.chunks.room(there);
+        if !self.chunks.is_large() {
+            self.read.reserve(room);
+        } else if self.read.capacity() - there < room {
+            let begun = std::mem::replace(&mut self.read, BytesMut::with_capacity(there + room));
+            self.read.extend_from_slice(&begun);
         }
     }
 }
@@ -263,8 +256,8 @@ mod tests {
 
         origin.write_all(b"2\r\n, \r\n5\r\nworld\r\n0\r\n\r\nGET").await.unwrap();
         let mut relayed = Vec::new();
-        while let Some(bytes) = poll_fn(|cx| straight.poll_next(cx)).await.unwrap() {
-            relayed.extend(bytes);
+        while let Some(received) = poll_fn(|cx| straight.poll_next(cx)).await.unwrap() {
+            relayed.extend(received.bytes);
         }
         assert_eq!(relayed, b", world");
         assert_eq!(inlet.received.get(), 25);
@@ -274,22 +267,37 @@ mod tests {
         assert!(inlet.take(12).is_none(), "nothing is known of what comes next");
     }
 
-    #[test]
-    fn who_always_has_more_is_read_in_larger_pieces_and_who_has_less_in_smaller_ones() {
-        let mut room = Room::new();
-        let after = |room: &mut Room, reads: u32, read: fn(usize) -> usize| {
-            (0..reads).for_each(|_| room.was_read(read(room.bytes)));
-            room.bytes
+    #[tokio::test]
+    async fn large_chunks_have_their_memory_to_themselves_and_what_came_of_one_waits_for_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut origin = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let inlet = Inlet::new(&Arc::new(socket), Counter::default());
+        inlet.begin(true);
+        inlet.follow(b"1\r\nx\r\n");
+        let mut straight = inlet.take(1).unwrap();
+        let mut came = async || poll_fn(|cx| straight.poll_next(cx)).await;
+
+        let chunk = vec![7; 60_000];
+        let framed = [format!("{:x}\r\n", chunk.len()).as_bytes(), &chunk, b"\r\n"].concat();
+        let all = framed.repeat(20);
+        let take = async {
+            let (mut bytes, mut alone) = (0, 0);
+            while bytes < 20 * chunk.len() {
+                let received = came().await.unwrap().unwrap();
+                bytes += received.bytes.len();
+                alone += usize::from(received.is_alone);
+            }
+            alone
         };
-        let least = room.bytes;
-        assert_eq!(after(&mut room, STRAIGHT_READS_FULL - 1, |room| room), least);
-        assert_eq!(after(&mut room, 1, |room| room / 2), least);
-        assert_eq!(after(&mut room, STRAIGHT_READS_FULL - 1, |room| room), least);
-        assert_eq!(after(&mut room, 1, |room| room), least * 2);
-        let most = after(&mut room, 9 * STRAIGHT_READS_FULL, |room| room);
-        assert_eq!(most, STRAIGHT_READ_BYTES_MAX);
-        assert_eq!(after(&mut room, 9, |room| room / 2), most);
-        assert_eq!(after(&mut room, 9, |_| 4096), least);
+        let (sent, alone) = tokio::join!(origin.write_all(&all), take);
+        sent.unwrap();
+        assert!(alone > 0);
+        // Much more of this chunk is to come, and nobody knows when.
+        origin.write_all(b"ea60\r\nfew").await.unwrap();
+        assert_eq!(came().await.unwrap().unwrap().bytes, "few");
+        drop(origin);
+        assert_eq!(came().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test]

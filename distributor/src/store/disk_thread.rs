@@ -17,12 +17,11 @@ use std::{
     time::SystemTime,
 };
 
-use bytes::Bytes;
 use freshet_protocol::{ByteRange, RangeSet, Stamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
-    holdings::WriteError,
+    holdings::{Pieces, WriteError},
     limits::{DISK_BATCH_WRITES_MAX, DISK_GATHER_TIME, RECORD_BYTES_MAX},
     lock,
     publisher::Ticket,
@@ -74,7 +73,7 @@ pub(super) enum Op {
 #[derive(Debug)]
 pub(super) struct Write {
     pub(super) stream: Arc<Stream>,
-    pub(super) pieces: Vec<(u64, Bytes)>,
+    pub(super) pieces: Pieces,
     pub(super) captured: Option<Stamp>,
     pub(super) received: Stamp,
     pub(super) ticket: Arc<Ticket>,

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use freshet_protocol::{ByteRange, RangeSet};
+use smallvec::SmallVec;
 
 use super::{ring::Ring, timeline::Times};
-use crate::config::StoreConfig;
+use crate::{config::StoreConfig, received::Received};
 
 /// Why bytes cannot be taken in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +60,9 @@ pub(super) enum Look {
     Gone(u64),
     Deleted,
 }
+
+/// Bytes at their offsets: most of the time one piece, which then is in no memory of its own.
+pub(super) type Pieces = SmallVec<[(u64, Bytes); 1]>;
 
 /// A stream's bytes. The ring has no byte that is not readable.
 #[derive(Debug)]
@@ -160,20 +164,23 @@ impl Holdings {
     pub(super) fn take_in(
         &mut self,
         range: ByteRange,
-        bytes: &[u8],
+        received: &Received,
         times: Times,
         to_disk: bool,
         acknowledge: bool,
-    ) -> Vec<(u64, Bytes)> {
-        let mut pieces = Vec::new();
+    ) -> Pieces {
+        let mut pieces = Pieces::new();
         let Some(kept) = ByteRange::new(range.start().max(self.retained_from), range.end()) else {
             return pieces;
         };
-        for missing in self.missing(kept) {
+        // Most of what comes is new as a whole: then the set need not be asked.
+        let whole = (kept.start() >= self.readable.end()).then_some(kept);
+        let parts = whole.map_or_else(|| self.readable.missing(kept), |_| RangeSet::new());
+        for missing in whole.into_iter().chain(parts.iter()) {
             let from = usize::try_from(missing.start() - range.start()).unwrap_or(usize::MAX);
             let len = usize::try_from(missing.len()).unwrap_or(usize::MAX);
-            let Some(piece) = bytes.get(from..from.saturating_add(len)) else { continue };
-            pieces.push((missing.start(), self.ring.insert(missing.start(), piece, times)));
+            let Some(piece) = received.slice(from, len) else { continue };
+            pieces.push((missing.start(), self.ring.insert(missing.start(), &piece, times)));
             self.readable.insert(missing);
             self.received += missing.len();
             if to_disk {
@@ -184,14 +191,6 @@ impl Holdings {
             }
         }
         pieces
-    }
-
-    /// What of `range` cannot be read. Most of what comes is new as a whole: then the set need not be asked.
-    fn missing(&self, range: ByteRange) -> Vec<ByteRange> {
-        if range.start() >= self.readable.end() {
-            return vec![range];
-        }
-        self.readable.missing(range).iter().collect()
     }
 
     /// `range` is on the disk. True if it has left the ring already: then whoever waits for it must

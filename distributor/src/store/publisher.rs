@@ -20,12 +20,13 @@ use super::{
     Shared,
     disk_thread::{Op, Write},
     follower::{Follower, Read, ReadError},
-    holdings::WriteError,
+    holdings::{Pieces, WriteError},
     lease::{Grant, OriginKey},
     limits::DISK_READ_BYTES_MAX,
     lock,
     stream::Stream,
 };
+use crate::received::Received;
 
 /// One request that adds bytes to a stream. Dropping it ends the request's hold on the lease.
 #[derive(Debug)]
@@ -122,25 +123,27 @@ impl Publisher {
         self.grant.as_ref().ok_or(WriteError::Superseded)
     }
 
-    /// Put `bytes` at `at`: what is held already is compared, the rest is relayed at once and
+    /// Put what was `received` at `at`: what is held already is compared, the rest is relayed at once and
     /// queued for the disk. Waits for room there.
     ///
-    /// Cancel safe: either all of `bytes` is taken in, or nothing.
+    /// Cancel safe: either all of it is taken in, or nothing.
     ///
     /// # Errors
     ///
-    /// Nothing of `bytes` was taken in; or an earlier write of this request has failed.
+    /// Nothing of it was taken in; or an earlier write of this request has failed.
     pub(crate) async fn write(
         &mut self,
         at: u64,
-        bytes: Bytes,
+        received: impl Into<Received>,
         captured: Option<Stamp>,
     ) -> Result<(), WriteError> {
+        let received = received.into();
+        let bytes = &received.bytes;
         let Some(range) = ByteRange::at(at, bytes.len() as u64) else { return Ok(()) };
         self.ticket.check()?;
         // Most of what comes is new as a whole.
         let is_new = self.stream.with_readable(|readable, _| readable.end() <= at);
-        if !is_new && self.compare(at, &bytes).await?.covers(range) {
+        if !is_new && self.compare(at, bytes).await?.covers(range) {
             return Ok(());
         }
         self.shared().check_space()?;
@@ -148,11 +151,11 @@ impl Publisher {
         let way = self.shared().way_to_disk(bytes.len()).await;
         let stream = Arc::clone(&self.stream);
         let now = (Instant::now(), stream.shared.now());
-        let pieces = stream.accept(self.grant()?, at, &bytes, captured, now)?;
+        let pieces = stream.accept(self.grant()?, at, &received, captured, now)?;
         if pieces.is_empty() {
             return Ok(());
         }
-        let seen = if stream.joins.is_sought() { pieces.clone() } else { Vec::new() };
+        let seen = if stream.joins.is_sought() { pieces.clone() } else { Pieces::new() };
         if let Some((slot, room)) = way {
             let (stream, ticket) = (Arc::clone(&stream), Arc::clone(&self.ticket));
             let received = now.1;

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Bytes are copied once, into blocks of our own, and shared from then on: a slice of a network
-//! buffer would keep that whole buffer alive, and the bound would be a wish.
+//! buffer would keep that whole buffer alive, and the bound would be a wish. Those that are most of
+//! their buffer stay there, and the rest of it is counted.
 //!
 //! Plain data: no lock, no task, no clock.
 
@@ -26,6 +27,7 @@ use super::{
     limits::{RING_BLOCK_BYTES, RING_CHUNK_OVERHEAD_BYTES, RING_ROOM_BYTES_MAX, RINGS_FEW},
     timeline::Times,
 };
+use crate::received::Received;
 
 #[derive(Debug)]
 pub(super) struct Ring {
@@ -45,6 +47,8 @@ pub(super) struct Ring {
 #[derive(Clone, Debug)]
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
+    /// Bytes of memory that it keeps beside its own.
+    surplus: usize,
     /// When its first byte was captured, and when it came in.
     pub(super) times: Times,
 }
@@ -56,19 +60,30 @@ impl Ring {
         Self { chunks, cost: 0, cost_max, memory, run_start, block }
     }
 
-    /// Keep `bytes` at `at`, where nothing may be kept yet; give back the copy that is now shared.
+    /// Keep what was `received` at `at`, where nothing may be kept yet; give back the bytes that are now shared.
     /// The caller evicts.
-    pub(super) fn insert(&mut self, at: u64, bytes: &[u8], times: Times) -> Bytes {
+    pub(super) fn insert(&mut self, at: u64, received: &Received, times: Times) -> Bytes {
+        let (bytes, surplus) = match received.is_alone {
+            true => {
+                let bytes = received.bytes.clone();
+                let surplus = RING_BLOCK_BYTES.saturating_sub(bytes.len());
+                (bytes, surplus)
+            }
+            false => (self.copy(&received.bytes), 0),
+        };
+        if self.newest_end() != Some(at) {
+            self.run_start = None;
+        }
+        self.put(at, Chunk { bytes: bytes.clone(), surplus, times });
+        bytes
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Bytes {
         if self.block.capacity() < bytes.len() {
             self.block = BytesMut::with_capacity(RING_BLOCK_BYTES.max(bytes.len()));
         }
         self.block.extend_from_slice(bytes);
-        let shared = self.block.split().freeze();
-        if self.newest_end() != Some(at) {
-            self.run_start = None;
-        }
-        self.put(at, shared.clone(), times);
-        shared
+        self.block.split().freeze()
     }
 
     /// Have memory at hand for so many bytes, if they are few and the ring is one of few that still grow. The system
@@ -121,24 +136,25 @@ impl Ring {
             self.chunks.remove(&start);
             self.uncount(&chunk);
             let end = start + chunk.bytes.len() as u64;
+            let part = |bytes| Chunk { bytes, ..chunk };
             if start < range.start() {
-                self.put(start, chunk.bytes.slice(..offset(start, range.start())), chunk.times);
+                self.put(start, part(chunk.bytes.slice(..offset(start, range.start()))));
             }
             if range.end() < end {
-                self.put(range.end(), chunk.bytes.slice(offset(start, range.end())..), chunk.times);
+                self.put(range.end(), part(chunk.bytes.slice(offset(start, range.end())..)));
             }
         }
     }
 
-    fn put(&mut self, at: u64, bytes: Bytes, times: Times) {
-        self.cost += cost(bytes.len());
-        self.memory.fetch_add(cost(bytes.len()), Relaxed);
-        self.chunks.insert(at, Chunk { bytes, times });
+    fn put(&mut self, at: u64, chunk: Chunk) {
+        self.cost += chunk.cost();
+        self.memory.fetch_add(chunk.cost(), Relaxed);
+        self.chunks.insert(at, chunk);
     }
 
     fn uncount(&mut self, chunk: &Chunk) {
-        self.cost -= cost(chunk.bytes.len());
-        self.memory.fetch_sub(cost(chunk.bytes.len()), Relaxed);
+        self.cost -= chunk.cost();
+        self.memory.fetch_sub(chunk.cost(), Relaxed);
     }
 
     fn overlapping(&self, range: ByteRange) -> Option<(u64, Chunk)> {
@@ -186,6 +202,12 @@ impl Ring {
     }
 }
 
+impl Chunk {
+    fn cost(&self) -> usize {
+        cost(self.bytes.len() + self.surplus)
+    }
+}
+
 impl Drop for Ring {
     fn drop(&mut self) {
         self.clear();
@@ -210,6 +232,10 @@ mod tests {
 
     const TIMES: Times = Times { captured: None, received: Stamp::from_nanos(7) };
 
+    fn received(bytes: usize) -> Received {
+        Received { bytes: vec![7; bytes].into(), is_alone: false }
+    }
+
     /// What the ring says at each offset below 300.
     fn contents(ring: &Ring) -> Vec<Option<u8>> {
         (0..300).map(|at| ring.read(at).map(|bytes| bytes[0])).collect()
@@ -219,18 +245,19 @@ mod tests {
         /// Against the simplest model: a byte or nothing at each offset.
         #[test]
         fn what_is_kept_is_what_was_put_there(
-            edits in vec((0..200u64, vec(any::<u8>(), 1..40), any::<bool>()), 0..40),
+            edits in vec((0..200u64, vec(any::<u8>(), 1..40), any::<[bool; 2]>()), 0..40),
         ) {
             let mut ring = Ring::new(usize::MAX, Arc::default());
             let mut model: Vec<Option<u8>> = vec![None; 300];
-            for (at, bytes, add) in edits {
+            for (at, bytes, [add, is_alone]) in edits {
                 let range = ByteRange::at(at, bytes.len() as u64).unwrap();
                 let place = usize::try_from(at).unwrap()..usize::try_from(range.end()).unwrap();
                 ring.remove(range);
                 model[place.clone()].fill(None);
                 ring.make_room(bytes.len());
                 if add {
-                    ring.insert(at, &bytes, TIMES);
+                    let received = Received { bytes: bytes.clone().into(), is_alone };
+                    ring.insert(at, &received, TIMES);
                     for (slot, byte) in model[place].iter_mut().zip(&bytes) {
                         *slot = Some(*byte);
                     }
@@ -238,7 +265,7 @@ mod tests {
                 prop_assert_eq!(&contents(&ring), &model);
                 prop_assert_eq!(ring.newest_run_start(), ring.find_run_start());
             }
-            let expected: usize = ring.chunks.values().map(|chunk| cost(chunk.bytes.len())).sum();
+            let expected: usize = ring.chunks.values().map(Chunk::cost).sum();
             prop_assert_eq!(ring.cost, expected);
             prop_assert_eq!(ring.memory.load(Relaxed), expected);
         }
@@ -248,7 +275,7 @@ mod tests {
             let mut ring = Ring::new(2000, Arc::default());
             let mut at = 0;
             for size in sizes {
-                ring.insert(at, &vec![7; size], TIMES);
+                ring.insert(at, &received(size), TIMES);
                 at += size as u64;
                 while ring.evict(usize::MAX).is_some() {}
                 prop_assert!(ring.cost <= 2000);
@@ -261,10 +288,22 @@ mod tests {
     }
 
     #[test]
+    fn what_has_its_memory_to_itself_is_not_copied_and_all_of_that_is_counted() {
+        let mut ring = Ring::new(usize::MAX, Arc::default());
+        let bytes = Bytes::from(vec![7; 50_000]);
+        ring.insert(0, &Received { bytes: bytes.clone(), is_alone: true }, TIMES);
+        ring.insert(50_000, &Received { bytes: bytes.clone(), is_alone: false }, TIMES);
+        let at = |at| ring.read(at).unwrap().as_ptr();
+        assert_eq!(at(0), bytes.as_ptr());
+        assert_ne!(at(50_000), bytes.as_ptr());
+        assert_eq!(ring.cost, cost(RING_BLOCK_BYTES) + cost(50_000));
+    }
+
+    #[test]
     fn the_newest_chunk_stays_even_if_it_is_larger_than_the_bound() {
         let mut ring = Ring::new(10, Arc::default());
-        ring.insert(0, &[1; 5], TIMES);
-        ring.insert(5, &[2; 100], TIMES);
+        ring.insert(0, &received(5), TIMES);
+        ring.insert(5, &received(100), TIMES);
         assert_eq!(ring.evict(usize::MAX), ByteRange::new(0, 5));
         assert_eq!(ring.evict(usize::MAX), None);
         assert_eq!(ring.read(104).unwrap().len(), 1);

@@ -14,7 +14,6 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use bytes::Bytes;
 use freshet_protocol::{
     ByteRange, CatalogueEntry, ETag, Held, RangeSet, Sha256Digest, Stamp, StreamName, way,
 };
@@ -27,7 +26,7 @@ use tracing::trace;
 use super::{
     Shared,
     audience::Audience,
-    holdings::{Holdings, Look, WriteError},
+    holdings::{Holdings, Look, Pieces, WriteError},
     joins::Joins,
     lease::{Grant, Lease, OriginKey},
     limits::RING_COST_MIN,
@@ -41,7 +40,7 @@ use super::{
     segment::Files,
     timeline::Times,
 };
-use crate::config::Durability;
+use crate::{config::Durability, received::Received};
 
 /// A stream, live or complete.
 #[derive(Debug)]
@@ -250,16 +249,17 @@ impl Stream {
         lock(&self.state).bytes.readable.within(range)
     }
 
-    /// Take in what of `bytes` is missing; the pieces that are to go to the disk.
+    /// Take in what of `received` is missing; the pieces that are to go to the disk.
     pub(super) fn accept(
         &self,
         grant: &Grant,
         at: u64,
-        bytes: &[u8],
+        received: &Received,
         captured: Option<Stamp>,
         now: (Instant, Stamp),
-    ) -> Result<Vec<(u64, Bytes)>, WriteError> {
-        let Some(range) = ByteRange::at(at, bytes.len() as u64) else { return Ok(Vec::new()) };
+    ) -> Result<Pieces, WriteError> {
+        let came = received.bytes.len();
+        let Some(range) = ByteRange::at(at, came as u64) else { return Ok(Pieces::new()) };
         let pieces = {
             let mut state = lock(&self.state);
             if state.deleted {
@@ -272,12 +272,12 @@ impl Stream {
             state.updated = Some(now.1);
             let acknowledge = self.shared.config.durability == Durability::Memory;
             let times = Times { captured, received: now.1 };
-            state.bytes.take_in(range, bytes, times, self.files.is_some(), acknowledge)
+            state.bytes.take_in(range, received, times, self.files.is_some(), acknowledge)
         };
         if !pieces.is_empty() {
             trace!(target: way::TARGET, step = way::RING, end = range.end());
             self.news.tell();
-            self.tidy(bytes.len());
+            self.tidy(came);
         }
         Ok(pieces)
     }

@@ -313,8 +313,8 @@ impl Arrival {
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Cut>> {
         loop {
             if let Some(straight) = &mut self.straight {
-                if let Some(data) = ready!(straight.poll_next(cx)).map_err(Cut::Read)? {
-                    return Poll::Ready(Ok(data));
+                if let Some(received) = ready!(straight.poll_next(cx)).map_err(Cut::Read)? {
+                    return Poll::Ready(Ok(received.bytes));
                 }
                 // Hyper tells of the end.
                 self.straight = None;
