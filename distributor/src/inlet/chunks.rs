@@ -99,7 +99,7 @@ impl Chunks {
     }
 
     /// Is the chunk at hand, or the one before, to be read into memory of its own?
-    pub(super) fn is_large(&self) -> bool {
+    fn is_large(&self) -> bool {
         self.size >= ALONE_BYTES_MIN as u64
     }
 

@@ -184,9 +184,8 @@ impl Straight {
                     )));
                 }
             }
-            self.make_room();
-            let read = poll_read(&self.inlet.socket, cx, &mut self.read);
-            match read {
+            let room = self.make_room();
+            match poll_read(&self.inlet.socket, cx, &mut (&mut self.read).limit(room)) {
                 Poll::Ready(Ok(read)) if read > 0 => {
                     self.inlet.received.inc_by(read as u64);
                 }
@@ -199,16 +198,16 @@ impl Straight {
         }
     }
 
-    /// Have room for the next read: of a large chunk in memory that nobody else has a part of.
-    fn make_room(&mut self) {
+    /// Have room for the next read, where nobody else has a part of it, or else in memory of just that size; how
+    /// much is to be read.
+    fn make_room(&mut self) -> usize {
         let there = self.read.len();
         let room = self.chunks.room(there);
-        if !self.chunks.is_large() {
-            self.read.reserve(room);
-        } else if self.read.capacity() - there < room {
+        if !self.read.try_reclaim(room) {
             let begun = std::mem::replace(&mut self.read, BytesMut::with_capacity(there + room));
             self.read.extend_from_slice(&begun);
         }
+        room
     }
 }
 
