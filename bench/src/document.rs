@@ -193,28 +193,23 @@ impl Document {
     /// of a round, and is another thing in the next.
     #[must_use]
     pub fn ratio(&self, scenario: &str, relay: &str, to: &str, figure: Figure) -> Option<Spread> {
-        Spread::of(self.pairs(scenario, relay, to, figure).into_iter().map(|(a, b)| a / b))
+        let pairs = self.pairs((scenario, relay), (scenario, to), figure);
+        Spread::of(pairs.into_iter().map(|(a, b)| a / b))
     }
 
-    /// What a figure is above that of another relay, round by round.
+    /// What a figure of a scenario and a relay is above that of another such pair, round by round.
     #[must_use]
-    pub fn difference(
-        &self,
-        scenario: &str,
-        relay: &str,
-        to: &str,
-        figure: Figure,
-    ) -> Option<Spread> {
-        Spread::of(self.pairs(scenario, relay, to, figure).into_iter().map(|(a, b)| a - b))
+    pub fn difference(&self, of: (&str, &str), to: (&str, &str), figure: Figure) -> Option<Spread> {
+        Spread::of(self.pairs(of, to, figure).into_iter().map(|(a, b)| a - b))
     }
 
-    /// A figure of both relays, for each round that both were in.
-    fn pairs(&self, scenario: &str, relay: &str, to: &str, figure: Figure) -> Vec<(f64, f64)> {
+    /// A figure of both, for each round that both were in.
+    fn pairs(&self, of: (&str, &str), to: (&str, &str), figure: Figure) -> Vec<(f64, f64)> {
         let pair = |run: &Run| {
-            let other = self.of(scenario, to).find(|other| other.round == run.round)?;
+            let other = self.of(to.0, to.1).find(|other| other.round == run.round)?;
             Some((figure(&run.measured), figure(&other.measured)))
         };
-        self.of(scenario, relay).filter_map(pair).collect()
+        self.of(of.0, of.1).filter_map(pair).collect()
     }
 }
 
@@ -284,7 +279,7 @@ mod tests {
         all.merge(document(&[("a", 0, 9.0), ("b", 0, 3.0)]));
         let ratio = all.ratio("x", "a", "b", |measured| measured.seconds).unwrap();
         assert_eq!(ratio, Spread { median: 2.5, min: 2.0, max: 3.0 });
-        let above = all.difference("x", "a", "b", |measured| measured.seconds).unwrap();
+        let above = all.difference(("x", "a"), ("x", "b"), |measured| measured.seconds).unwrap();
         assert_eq!(above, Spread { median: 3.5, min: 1.0, max: 6.0 });
     }
 

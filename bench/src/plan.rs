@@ -1,7 +1,12 @@
 //! What is measured one after the other: round by round, each scenario through each of its relays.
 //!
-//! The relays of a round are taken one right after the other, and figures are compared round by round: the
-//! machine's mood changes from minute to minute and is the same for all of a round.
+//! ```text
+//!   round 0: hops=1, hops=2, hops=3, hops=4 │ round 1: hops=1, hops=2, ...     one scenario, another setting
+//!            each through floor, freshet, ...                                  one setting, another relay
+//! ```
+//!
+//! What is compared is taken one right after the other, and compared round by round: the machine's mood changes
+//! from minute to minute and is the same for all of a round.
 
 use std::{fs::File, path::PathBuf};
 
@@ -116,28 +121,40 @@ pub fn run(entries: &[Entry], mut tell: impl FnMut(News<'_>)) -> anyhow::Result<
         bail!("there is nothing to measure: no rounds, or no relay that can do it");
     }
     let mut done = 0;
-    for entry in entries {
-        let (name, relays) = (&entry.name, each(entry));
-        document.scenarios.insert(name.clone(), entry.scenario.clone());
-        for round in 0..entry.rounds {
-            for relay in &relays {
-                tell(News::Measuring(name, relay.name(), done, all));
-                let (scenario, relay_name) = (name.clone(), relay.name().to_owned());
-                match measure(relay, &entry.scenario) {
-                    Ok(measured) => {
-                        document.runs.push(Run { scenario, relay: relay_name, round, measured });
-                    }
-                    // A peer that gives up must not take a quarter of an hour with it.
-                    Err(why) => {
-                        document.failures.push(format!("{scenario} through {relay_name}: {why:#}"));
-                    }
-                }
+    for variants in entries.chunk_by(Entry::varies) {
+        let rounds = variants.first().map_or(0, |entry| entry.rounds);
+        for round in 0..rounds {
+            for (entry, relay) in
+                variants.iter().flat_map(|it| each(it).into_iter().map(move |r| (it, r)))
+            {
+                tell(News::Measuring(&entry.name, relay.name(), done, all));
+                entry.measure(&relay, round, &mut document);
                 done += 1;
             }
         }
-        tell(News::Scenario(name, &document));
+        for Entry { name, scenario, .. } in variants {
+            document.scenarios.insert(name.clone(), scenario.clone());
+            tell(News::Scenario(name, &document));
+        }
     }
     Ok(document)
+}
+
+impl Entry {
+    /// Is `other` the same scenario with another setting? Then the two take turns.
+    fn varies(&self, other: &Self) -> bool {
+        let scenario = |entry: &Self| entry.name.split(' ').next().map(str::to_owned);
+        scenario(self) == scenario(other) && self.rounds == other.rounds
+    }
+
+    /// Measure it once; what fails is told, for a peer that gives up must not take a quarter of an hour with it.
+    fn measure(&self, through: &Relay, round: usize, document: &mut Document) {
+        let (scenario, relay) = (self.name.clone(), through.name().to_owned());
+        match measure(through, &self.scenario) {
+            Ok(measured) => document.runs.push(Run { scenario, relay, round, measured }),
+            Err(why) => document.failures.push(format!("{scenario} through {relay}: {why:#}")),
+        }
+    }
 }
 
 /// Every run's histogram, one interval each, marked with scenario and relay: the log that all HdrHistogram

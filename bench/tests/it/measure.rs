@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::command::{Node, command, folder};
@@ -66,6 +66,17 @@ fn many_streams_and_haste_and_hops_come_through_whole() {
             is_whole(run, consumers);
         }
     }
+}
+
+#[test]
+fn variants_of_a_scenario_take_turns() {
+    let settings = "--rounds 2 --set roles=threads --set consumers=1 --seconds 0.5";
+    let (figures, _) = figures(&words(&format!("sweep hundred chunk=1000,2000 {settings}")));
+    let runs = figures["runs"].as_array().unwrap();
+    let order: Vec<_> = runs.iter().map(|run| json!([run["round"], run["scenario"]])).collect();
+    let turns = [0, 1].iter().flat_map(|round| [(round, 1000), (round, 2000)]);
+    let turns = turns.map(|(round, chunk)| json!([round, format!("hundred chunk={chunk}")]));
+    assert_eq!(order, turns.collect::<Vec<_>>());
 }
 
 #[test]
