@@ -64,7 +64,7 @@ fn two_pages_see_a_movie_together() {
     look_at(&leader, "group-door");
     click(&leader, "join");
     leader.wait_for(
-        "document.querySelector('#members [data-member=\"1\"]').innerText.includes('you, leads')",
+        "document.querySelector('#members [data-member=\"1\"]')?.innerText.includes('you, leads')",
     );
 
     other.open(&text(&address));

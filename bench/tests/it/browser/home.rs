@@ -38,8 +38,8 @@ fn the_page_shows_what_is_live_as_it_changes() {
 
     // More bytes are a greater length, and a rate.
     say(&mut radio, &[0x47; 188_000]);
-    browser.wait_for("document.querySelector('#live li').innerText.includes('188 kB')");
-    browser.wait_for("/[1-9].*bit\\/s/.test(document.querySelector('#live li').innerText)");
+    browser.wait_for("document.querySelector('#live li')?.innerText.includes('188 kB')");
+    browser.wait_for("/[1-9].*bit\\/s/.test(document.querySelector('#live li')?.innerText)");
     let film = TcpStream::connect(&node.address).unwrap();
     write!(&film, "PUT /live/film HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello").unwrap();
     browser.wait_for("document.querySelector('#complete [data-stream=film]')");

@@ -34,7 +34,7 @@ fn the_page_shows_streams_and_who_is_behind() {
     browser.open(&format!("http://{}/operate", node.address));
     browser.wait_for("document.querySelector('#streams tr')?.innerText.includes('town/radio')");
     // Its source posts chunk by chunk, and none is under way.
-    browser.wait_for("document.querySelector('#streams tr').innerText.includes('live')");
+    browser.wait_for("document.querySelector('#streams tr')?.innerText.includes('live')");
     browser.wait_for("document.getElementById('in-note').innerText === '1 live stream'");
     let row = "document.querySelector('#consumers tr')?.innerText ?? ''";
     let port = slow.local_addr().unwrap().port();
