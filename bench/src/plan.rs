@@ -110,25 +110,20 @@ pub enum News<'a> {
 ///
 /// There is nothing to measure. What does not start, or ends too early, is among the failures.
 pub fn run(entries: &[Entry], mut tell: impl FnMut(News<'_>)) -> anyhow::Result<Document> {
-    let each = |entry: &Entry| {
-        let relays = entry.relays.iter().filter(|relay| relay.suits(&entry.scenario)).cloned();
-        relays.collect::<Vec<_>>()
-    };
-    let taking_part: Vec<_> = entries.iter().flat_map(each).collect();
+    let taking_part: Vec<_> = entries.iter().flat_map(Entry::taking_part).cloned().collect();
     let mut document = Document::new(relay::versions(&taking_part));
-    let all: usize = entries.iter().map(|entry| each(entry).len() * entry.rounds).sum();
+    let all: usize = entries.iter().map(|it| it.taking_part().count() * it.rounds).sum();
     if all == 0 {
         bail!("there is nothing to measure: no rounds, or no relay that can do it");
     }
     let mut done = 0;
     for variants in entries.chunk_by(Entry::varies) {
         let rounds = variants.first().map_or(0, |entry| entry.rounds);
+        let turn: Vec<_> = variants.iter().flat_map(Entry::turn).collect();
         for round in 0..rounds {
-            for (entry, relay) in
-                variants.iter().flat_map(|it| each(it).into_iter().map(move |r| (it, r)))
-            {
+            for (entry, relay) in &turn {
                 tell(News::Measuring(&entry.name, relay.name(), done, all));
-                entry.measure(&relay, round, &mut document);
+                entry.measure(relay, round, &mut document);
                 done += 1;
             }
         }
@@ -141,6 +136,16 @@ pub fn run(entries: &[Entry], mut tell: impl FnMut(News<'_>)) -> anyhow::Result<
 }
 
 impl Entry {
+    /// The relays that can do it.
+    fn taking_part(&self) -> impl Iterator<Item = &Relay> {
+        self.relays.iter().filter(|relay| relay.suits(&self.scenario))
+    }
+
+    /// What is measured of it in a round.
+    fn turn(&self) -> impl Iterator<Item = (&Self, &Relay)> {
+        self.taking_part().map(move |relay| (self, relay))
+    }
+
     /// Is `other` the same scenario with another setting? Then the two take turns.
     fn varies(&self, other: &Self) -> bool {
         let scenario = |entry: &Self| entry.name.split(' ').next().map(str::to_owned);

@@ -11,8 +11,8 @@ pub mod limits;
 
 mod auth;
 mod config;
+mod deadline;
 mod doors;
-mod due;
 mod fanout;
 mod groups;
 mod http;

@@ -77,12 +77,12 @@ pub const WALK_PAUSE: Duration = Duration::from_millis(4);
 /// for the next one, and 4 Mbit/s in packets of a transport stream, 2.6 ms apart, cost a quarter less.
 pub const WALK_PUT_OFF_MAX: u32 = 2;
 
-/// Most bytes of one write past hyper: in no memory of their own, and all of them newer than anything that could go
-/// before them.
+/// Most bytes of one write past hyper. They are in the ring and in no other memory, and nothing newer could go before
+/// them.
 pub const WALK_FRAME_BYTES_MAX: usize = 256 << 10;
 
-/// Pieces of memory of one such write (`IOV_MAX`).
-pub const WALK_SLICES_MAX: usize = 1024;
+/// Pieces of memory that one call to the system takes (`IOV_MAX`).
+pub const SLICES_MAX: usize = 1024;
 
 /// Most bytes handed to hyper in one frame: large enough that a fast link is not bound by calls,
 /// small enough that a slow one has little in flight that has become old.

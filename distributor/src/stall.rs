@@ -28,10 +28,11 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
-    time::{Instant, Sleep, sleep_until},
+    time::Instant,
 };
 
 use crate::{
+    deadline::Deadline,
     fanout::{Due, HandOver},
     inlet::poll_read,
     limits::{self, WRITE_STEP_BYTES, WRITE_STEPS},
@@ -45,14 +46,14 @@ pub(crate) struct Stalling<T> {
     limit: Duration,
     /// Since when the write at hand is pending.
     since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    deadline: Deadline,
     cut: Counter,
 }
 
 impl<T> Stalling<T> {
     /// Give `inner` the `limit`; `cut` counts the writes that reached it.
     pub(crate) fn new(inner: T, limit: Duration, cut: Counter) -> Self {
-        Self { inner, limit, since: None, timer: None, cut }
+        Self { inner, limit, since: None, deadline: Deadline::new(Instant::now()), cut }
     }
 
     /// Let a write's outcome pass, unless it has been pending for too long.
@@ -65,16 +66,10 @@ impl<T> Stalling<T> {
             self.since = None;
             return polled;
         }
-        let due = *self.since.get_or_insert_with(Instant::now) + self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            if timer.deadline() >= due {
-                self.cut.inc();
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            timer.as_mut().reset(due);
-        }
+        self.deadline.put(*self.since.get_or_insert_with(Instant::now) + self.limit);
+        ready!(self.deadline.poll_passed(cx));
+        self.cut.inc();
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

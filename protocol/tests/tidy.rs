@@ -42,7 +42,7 @@ const LAYERS: [&[&str]; 12] = [
     &["join"],
     &["config", "inlet", "metrics", "outlet"],
     &["received"],
-    &["due", "limits", "rope"],
+    &["deadline", "limits", "rope"],
 ];
 
 /// What may not be said where, and why.

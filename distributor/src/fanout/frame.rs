@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     hub::{Ahead, Stream},
-    limits::{CHUNK_BYTES_MAX, WALK_FRAME_BYTES_MAX, WALK_SLICES_MAX},
+    limits::{CHUNK_BYTES_MAX, SLICES_MAX, WALK_FRAME_BYTES_MAX},
     rope::Rope,
 };
 
@@ -208,7 +208,7 @@ impl Wire<'_> {
             Self::Whole(bytes) => send(socket, bytes, flags),
             Self::Rope(rope) => {
                 let nothing_else = &mut SendAncillaryBuffer::default();
-                sendmsg(socket, &rope.slices(0, WALK_SLICES_MAX), nothing_else, flags)
+                sendmsg(socket, &rope.slices(0, SLICES_MAX), nothing_else, flags)
             }
         }
     }

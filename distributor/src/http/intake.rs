@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::reply::Refusal;
 use crate::{
     config::BoundsConfig,
-    due::Due,
+    deadline::Deadline,
     hub::WriteError,
     inlet::{Inlet, Straight},
     limits,
@@ -134,7 +134,7 @@ impl Intake {
             Box::pin(superseded.cancelled_owned().map(|()| Event::Superseded)),
         ]);
         let Floor { rate, grace, due } = &self.floor;
-        let floor = Floor { rate: *rate, grace: *grace, due: Due::new(due.at()) };
+        let floor = Floor { rate: *rate, grace: *grace, due: Deadline::new(due.at()) };
         Some(Direct { straight, floor, events, got: self.got, is_flowing: true, broken: false })
     }
 
@@ -246,12 +246,12 @@ impl fmt::Debug for Direct {
 struct Floor {
     rate: u64,
     grace: Duration,
-    due: Due,
+    due: Deadline,
 }
 
 impl Floor {
     fn new(rate: u64, grace: Duration) -> Self {
-        Self { rate, grace, due: Due::new(Instant::now() + grace) }
+        Self { rate, grace, due: Deadline::new(Instant::now() + grace) }
     }
 
     fn credit(&mut self, bytes: u64) {

@@ -235,12 +235,17 @@ mod tests {
         turn.map(|was_given| (was_given, buf.filled().to_vec()))
     }
 
+    /// An origin, and what reads from it.
+    async fn connected() -> (TcpStream, Arc<Inlet>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        (origin, Inlet::new(&Arc::new(socket), Counter::default()))
+    }
+
     #[tokio::test]
     async fn a_body_is_read_past_hyper_between_two_chunks_and_given_back_at_its_end() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut origin = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (socket, _) = listener.accept().await.unwrap();
-        let inlet = Inlet::new(&Arc::new(socket), Counter::default());
+        let (mut origin, inlet) = connected().await;
 
         inlet.begin(true);
         assert!(inlet.take(0).is_none(), "whoever asks before he sends has to be told to go on");
@@ -268,10 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_chunks_have_their_memory_to_themselves_and_what_came_of_one_waits_for_nothing() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut origin = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (socket, _) = listener.accept().await.unwrap();
-        let inlet = Inlet::new(&Arc::new(socket), Counter::default());
+        let (mut origin, inlet) = connected().await;
         inlet.begin(true);
         inlet.follow(b"1\r\nx\r\n");
         let mut straight = inlet.take(1).unwrap();

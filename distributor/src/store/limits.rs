@@ -26,10 +26,7 @@ pub(crate) const RING_COST_MIN: usize = 128 << 10;
 pub(crate) const RECORD_BYTES_MAX: usize = 64 << 10;
 
 /// Pieces of memory that are gathered for one write to a socket: with what frames them no more than one call takes.
-pub(crate) const GATHER_PIECES_MAX: usize = SLICES_MAX / 4;
-
-/// Pieces that one call to the system takes (`IOV_MAX`).
-pub(crate) const SLICES_MAX: usize = 1024;
+pub(crate) const GATHER_PIECES_MAX: usize = 256;
 
 /// Bytes on their way to the disk, over all streams. More than this and origins wait: a disk that
 /// stalls costs this much memory, and no more.

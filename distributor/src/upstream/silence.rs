@@ -11,13 +11,13 @@ use super::{
     choose::Outcome,
     request::{Answer, Question},
 };
-use crate::{config::UpstreamUrl, due::Due, limits, store::Stream};
+use crate::{config::UpstreamUrl, deadline::Deadline, limits, store::Stream};
 
 pub(super) type Asking = Pin<Box<dyn Future<Output = Option<Outcome>> + Send>>;
 
 /// A silence, or the time until there is one.
 pub(super) struct Silence {
-    due: Due,
+    due: Deadline,
     every: Duration,
     asking: Option<Asking>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Silence {
 impl Silence {
     pub(super) fn new() -> Self {
         let every = limits::UPSTREAM_SILENCE_MIN;
-        Self { due: Due::new(Instant::now() + every), every, asking: None }
+        Self { due: Deadline::new(Instant::now() + every), every, asking: None }
     }
 
     /// A byte has come.

@@ -21,7 +21,7 @@ use rustix::{
 
 use super::{Disk, DiskFile, DiskLock};
 #[cfg(target_os = "linux")]
-use crate::{rope::Rope, store::limits::SLICES_MAX};
+use crate::{limits::SLICES_MAX, rope::Rope};
 
 /// The file system of the machine.
 #[derive(Debug)]

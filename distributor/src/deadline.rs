@@ -13,25 +13,25 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A time that something is due at.
+/// A time by which something is to happen.
 #[derive(Debug)]
-pub(crate) struct Due {
+pub(crate) struct Deadline {
     at: Instant,
     /// Set when it is waited for, and not later than that time: to move it on costs no timer.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Due {
+impl Deadline {
     pub(crate) fn new(at: Instant) -> Self {
         Self { at, timer: None }
     }
 
-    /// When it is due.
+    /// When that is.
     pub(crate) fn at(&self) -> Instant {
         self.at
     }
 
-    /// It is due at another time.
+    /// It is another time from now on.
     pub(crate) fn put(&mut self, at: Instant) {
         self.at = at;
         if let Some(timer) = self.timer.as_mut().filter(|timer| timer.deadline() > at) {
@@ -70,18 +70,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_passes_at_the_time_that_it_was_put_to_last() {
         let begun = Instant::now();
-        let mut due = Due::new(begun + SECOND);
-        assert!(timeout(SECOND / 2, due.passed()).await.is_err());
+        let mut deadline = Deadline::new(begun + SECOND);
+        assert!(timeout(SECOND / 2, deadline.passed()).await.is_err());
 
-        due.put(begun + SECOND * 10);
-        assert!(timeout(SECOND * 5, due.passed()).await.is_err());
-        due.put(begun + SECOND * 7);
-        due.passed().await;
+        deadline.put(begun + SECOND * 10);
+        assert!(timeout(SECOND * 5, deadline.passed()).await.is_err());
+        deadline.put(begun + SECOND * 7);
+        deadline.passed().await;
         assert_eq!(begun.elapsed().as_secs(), 7);
 
         sleep(SECOND).await;
-        due.put(Instant::now());
-        due.passed().await;
+        deadline.put(Instant::now());
+        deadline.passed().await;
         assert_eq!(begun.elapsed().as_secs(), 8);
     }
 }
