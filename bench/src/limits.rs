@@ -41,6 +41,15 @@ pub const EVENTS: usize = 64;
 /// Bytes of a stream that wait for readers of the floor; when there are more nothing is read.
 pub const FLOOR_BACKLOG_BYTES: usize = 8 << 20;
 
+/// Bytes of the floor's disk copy that are written at once: many calls' worth, and little to wait for at a sync.
+pub const COPY_WRITE_BYTES: usize = 1 << 20;
+
+/// Bytes of each of its files: those of a distributor's segment.
+pub const COPY_FILE_BYTES: u64 = 16 << 20;
+
+/// Its newest files that the system remembers: 64 MiB, as of the distributor's.
+pub const COPY_FILES_REMEMBERED: usize = 4;
+
 /// How far a publisher in haste is ahead of the slowest consumer: enough to keep every buffer on the way
 /// filled, and no more than relays keep in memory.
 pub const PEAK_AHEAD_BYTES: usize = 4 << 20;

@@ -38,6 +38,9 @@ pub enum Task {
     Floor {
         /// In how many threads
         threads: usize,
+        /// Keep what is relayed in this folder
+        #[arg(long)]
+        copy: Option<PathBuf>,
     },
     /// Relays HTTP and holds nothing
     Fanout,
@@ -123,10 +126,10 @@ pub fn run_here(task: Task, orders: Orders, voice: &Voice) -> anyhow::Result<()>
 
 fn be(task: Task, orders: Orders, voice: &Voice, recorder: Option<Recorder>) -> anyhow::Result<()> {
     match task {
-        Task::Floor { threads } => {
+        Task::Floor { threads, copy } => {
             let listener = StdListener::bind("127.0.0.1:0")?;
             voice.say(&listener.local_addr()?.to_string())?;
-            thread::spawn(move || floor::serve(&listener, threads));
+            thread::spawn(move || floor::serve(&listener, threads, copy));
             orders.lines().for_each(drop);
             Ok(())
         }

@@ -8,8 +8,10 @@
 //!
 //! A thread is an epoll. A piece that was read goes to each reader by one `send`, and is copied by nobody;
 //! what a reader does not take waits as a reference to it, and when much waits nothing is read. So nothing
-//! is lost, and nothing is checked. Level-triggered: no call is made to learn that there is nothing.
+//! is lost, and nothing is checked. Level-triggered: no call is made to learn that there is nothing. Where there
+//! is a disk copy, each piece goes to the thread that writes as well.
 
+mod copy;
 mod shared;
 
 use std::{
@@ -17,7 +19,8 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     net::{TcpListener, TcpStream},
     os::fd::OwnedFd,
-    sync::{Arc, atomic::Ordering::SeqCst},
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::SeqCst, mpsc},
     thread,
 };
 
@@ -35,14 +38,24 @@ const LISTENER: u64 = 0;
 const BELL: u64 = 1;
 const FIRST: u64 = 2;
 
-/// Serve for ever, in so many threads, 1 at least.
+/// Serve for ever, in so many threads, 1 at least; with a disk copy where there is a `folder` for it.
 ///
 /// # Errors
 ///
 /// The listener breaks, or a thread cannot be had.
-pub fn serve(listener: &TcpListener, threads: usize) -> io::Result<()> {
+pub fn serve(listener: &TcpListener, threads: usize, folder: Option<PathBuf>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    let shared = Arc::new(Shared::new(threads.max(1))?);
+    let (copy, inbox) = mpsc::channel();
+    let shared = Arc::new(Shared::new(threads.max(1), folder.is_some().then_some(copy))?);
+    if let Some(folder) = folder {
+        let shared = Arc::clone(&shared);
+        let keep = move || {
+            if let Err(error) = copy::keep(&folder, &inbox, &shared) {
+                tracing::error!(%error, folder = %folder.display(), "no disk copy any more");
+            }
+        };
+        thread::Builder::new().name("floor-disk".to_owned()).spawn(keep)?;
+    }
     for index in 1..threads {
         let mut worker = Worker::new(index, Arc::clone(&shared))?;
         let work = move || worker.run(None);
@@ -220,11 +233,14 @@ impl Worker {
             }
         }
         self.fan_out(stream, &piece);
+        if !self.shared.keep(stream, piece) {
+            return self.forget(id);
+        }
         if stream.waiting.load(SeqCst) > FLOOR_BACKLOG_BYTES {
             stream.paused.store(true, SeqCst);
             self.watch(id, EventFlags::empty());
             // What waited may be gone by now, and nobody else would tell us.
-            self.room(stream, 0);
+            self.shared.room(stream, 0);
         }
     }
 
@@ -281,19 +297,11 @@ impl Worker {
             waiting.pop_front();
         }
         let (done, is_over) = (waiting.is_empty(), *is_over);
-        self.room(&stream, flushed);
+        self.shared.room(&stream, flushed);
         if !works || done && is_over {
             self.forget(id);
         } else if done {
             self.watch(id, EventFlags::IN);
-        }
-    }
-
-    /// So many bytes do not wait any more.
-    fn room(&self, stream: &Arc<Stream>, bytes: usize) {
-        let left = stream.waiting.fetch_sub(bytes, SeqCst) - bytes;
-        if left <= FLOOR_BACKLOG_BYTES / 2 && stream.paused.swap(false, SeqCst) {
-            self.shared.send(stream.home, Letter::Room(Arc::clone(stream)));
         }
     }
 
@@ -303,7 +311,7 @@ impl Worker {
                 readers.retain(|reader| *reader != id);
             }
             stream.readers.get(self.index).map(|count| count.fetch_sub(1, SeqCst));
-            self.room(&stream, waiting.iter().map(Bytes::len).sum());
+            self.shared.room(&stream, waiting.iter().map(Bytes::len).sum());
         }
     }
 }

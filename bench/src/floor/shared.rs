@@ -7,18 +7,22 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        mpsc::Sender,
     },
 };
 
 use bytes::Bytes;
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::Peer;
+use super::{Peer, copy::Copied};
+use crate::limits::FLOOR_BACKLOG_BYTES;
 
 pub(super) struct Shared {
     pub(super) posts: Vec<Post>,
     streams: Mutex<HashMap<String, Arc<Stream>>>,
+    /// The thread that writes, where there is one.
+    copy: Option<Sender<Copied>>,
 }
 
 /// What all threads know of a stream.
@@ -30,16 +34,16 @@ pub(super) struct Stream {
     pub(super) joined: AtomicUsize,
     /// Readers that each thread has.
     pub(super) readers: Vec<AtomicUsize>,
-    /// Bytes that wait for readers.
+    /// Bytes that wait for readers, and for the disk.
     pub(super) waiting: AtomicUsize,
     /// Is it not read because much waits?
     pub(super) paused: AtomicBool,
 }
 
 impl Shared {
-    pub(super) fn new(threads: usize) -> io::Result<Self> {
+    pub(super) fn new(threads: usize, copy: Option<Sender<Copied>>) -> io::Result<Self> {
         let posts = (0..threads).map(|_| Post::new()).collect::<io::Result<_>>()?;
-        Ok(Self { posts, streams: Mutex::default() })
+        Ok(Self { posts, streams: Mutex::default(), copy })
     }
 
     /// The stream of that name, which may be new.
@@ -54,6 +58,21 @@ impl Shared {
             Arc::new(Stream { number, home, joined, readers, waiting, paused })
         };
         Arc::clone(streams.entry(name.to_owned()).or_insert_with(new))
+    }
+
+    /// Have these bytes written, where there is a disk copy; false where it has failed.
+    pub(super) fn keep(&self, stream: &Arc<Stream>, piece: Bytes) -> bool {
+        let Some(copy) = &self.copy else { return true };
+        stream.waiting.fetch_add(piece.len(), SeqCst);
+        copy.send((Arc::clone(stream), piece)).is_ok()
+    }
+
+    /// So many bytes of it wait no longer: where it was too much to read on, it may be read again.
+    pub(super) fn room(&self, stream: &Arc<Stream>, bytes: usize) {
+        let left = stream.waiting.fetch_sub(bytes, SeqCst) - bytes;
+        if left <= FLOOR_BACKLOG_BYTES / 2 && stream.paused.swap(false, SeqCst) {
+            self.send(stream.home, Letter::Room(Arc::clone(stream)));
+        }
     }
 
     /// Put a letter into the inbox of that thread, and wake it.

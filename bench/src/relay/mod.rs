@@ -27,6 +27,8 @@ use crate::{
 pub enum Relay {
     /// Raw TCP, in so many threads: the kernel's price.
     Floor(usize),
+    /// The same in two threads, and a disk copy of what it relays.
+    FloorDisk,
     /// hyper and nothing else.
     Fanout,
     /// Ours.
@@ -75,8 +77,8 @@ impl Relay {
     /// All that the bench can start itself, the floor first.
     #[must_use]
     pub fn known() -> Vec<Self> {
-        use Relay::{Distributor, Fanout, Floor, Icecast, Nchan, Static, Varnish};
-        vec![Floor(2), Floor(1), Distributor, Fanout, Nchan, Icecast, Varnish, Static]
+        use Relay::{Distributor, Fanout, Floor, FloorDisk, Icecast, Nchan, Static, Varnish};
+        vec![Floor(2), Floor(1), FloorDisk, Distributor, Fanout, Nchan, Icecast, Varnish, Static]
     }
 
     /// What it is called.
@@ -85,6 +87,7 @@ impl Relay {
         match self {
             Self::Floor(1) => "floor-1",
             Self::Floor(_) => "floor",
+            Self::FloorDisk => "floor-disk",
             Self::Fanout => "hyper",
             Self::Distributor => "freshet",
             Self::Icecast => "icecast",
@@ -100,7 +103,7 @@ impl Relay {
     pub fn version(&self) -> Option<String> {
         match self {
             Self::Distributor => Some(format!("distributor {}", env!("CARGO_PKG_VERSION"))),
-            Self::Floor(_) | Self::Fanout | Self::Peer { .. } => None,
+            Self::Floor(_) | Self::FloorDisk | Self::Fanout | Self::Peer { .. } => None,
             Self::Program { path, .. } => version_of(path.to_str()?, "--version"),
             Self::Icecast | Self::Nchan | Self::Varnish | Self::Static => {
                 let program = self.program()?.find().ok()?;
@@ -118,6 +121,7 @@ impl Relay {
             Self::Varnish => Some(&peers::VARNISH),
             Self::Static => Some(&peers::STATIC),
             Self::Floor(_)
+            | Self::FloorDisk
             | Self::Fanout
             | Self::Distributor
             | Self::Program { .. }
@@ -144,6 +148,10 @@ impl Relay {
         {
             return false;
         }
+        // What comes slower costs a copy nothing that could be seen here.
+        if *self == Self::FloorDisk {
+            return scenario.peak && scenario.disk && scenario.hops == 1;
+        }
         // Varnish has a thread for each consumer, and comes for one stream.
         if scenario.publish != Publish::Body || scenario.delivery != Delivery::Plain {
             return matches!(self, Self::Distributor | Self::Program { .. });
@@ -164,6 +172,7 @@ impl Relay {
     pub fn start(&self, scenario: &Scenario) -> anyhow::Result<Running> {
         let started = match self {
             Self::Floor(threads) => own::floor(*threads, scenario),
+            Self::FloorDisk => own::floor_with_copy(scenario),
             Self::Fanout => own::fanout(scenario),
             Self::Distributor => own::distributors(scenario, Own::Role),
             Self::Program { path, .. } => own::distributors(scenario, Own::Program(path)),

@@ -33,6 +33,16 @@ pub(super) fn floor(threads: usize, scenario: &Scenario) -> anyhow::Result<Runni
     single(Scheme::Tcp, Role::start_on(&["floor", &threads.to_string()], scenario.cores)?)
 }
 
+/// The floor in two threads, and another that writes.
+pub(super) fn floor_with_copy(scenario: &Scenario) -> anyhow::Result<Running> {
+    let folder = TempDir::new().context("no folder for the disk copy")?;
+    let path = folder.path().to_str().context("the folder's name is no text")?;
+    let role = Role::start_on(&["floor", "2", "--copy", path], scenario.cores)?;
+    let mut running = single(Scheme::Tcp, role)?;
+    running.folders.push(folder);
+    Ok(running)
+}
+
 /// hyper and a broadcast.
 pub(super) fn fanout(scenario: &Scenario) -> anyhow::Result<Running> {
     single(Scheme::Http, Role::start_for(scenario, &["fanout"])?)

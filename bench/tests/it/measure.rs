@@ -56,6 +56,7 @@ fn many_streams_and_haste_and_hops_come_through_whole() {
     for (words, consumers) in [
         ("versus ingest --relay freshet --relay nchan --set streams=9 --seconds 1", 9),
         ("versus peak-10 --relay freshet --relay hyper --set consumers=3 --seconds 1", 3),
+        ("versus peak-1 --relay floor-disk --set consumers=2 --seconds 1", 2),
         ("versus cascade --relay freshet --set hops=2 --set consumers=2 --seconds 1", 2),
     ] {
         let words = format!("{words} --rounds 1");
@@ -123,7 +124,7 @@ fn a_peer_at_urls_is_measured_beside_the_others() {
 #[test]
 fn what_is_no_relay_or_no_scenario_is_refused_with_what_there_is() {
     for (words, why) in [
-        ("versus one --relay nothing", "floor, floor-1, freshet"),
+        ("versus one --relay nothing", "floor, floor-1, floor-disk, freshet"),
         ("versus no-such", "bench list"),
         ("versus one --set colour=red", "colour"),
     ] {
