@@ -51,7 +51,7 @@ impl Files {
 /// The writing side of a stream's disk copy. Every call blocks.
 #[derive(Debug)]
 pub(super) struct Segments {
-    place: Arc<Place>,
+    pub(super) place: Arc<Place>,
     /// Segments open for writing, the one used last at the end.
     open: Vec<Open>,
     total: Option<u64>,
@@ -222,6 +222,9 @@ impl Segments {
         let place = &self.place;
         let index = recovery::load_segment(place, start, self.suspect)?;
         let data = place.disk.open(&place.data_path(start), true)?;
+        if self.sealed.is_in_haste() {
+            data.reserve(place.segment_bytes);
+        }
         let journal = place.disk.open(&place.journal_path(start), true)?;
         let journal_len = journal.len()?;
         Ok(Open {
@@ -269,12 +272,21 @@ impl Segments {
                 self.lose(&open);
             }
         }
-        if whole.is_some() {
+        if let Some(whole) = whole {
+            self.give_back_surplus(&open, whole);
             self.let_go_behind(start);
         }
     }
 
     /// The segment at `start` is sealed and on the disk: an older one may leave the system's memory.
+    /// A stream's last segment, in haste, was given more room than it needs.
+    fn give_back_surplus(&self, open: &Open, whole: ByteRange) {
+        let is_surplus = whole.len() < self.place.segment_bytes && self.sealed.is_in_haste();
+        if is_surplus && let Err(error) = open.data.set_len(whole.len()) {
+            tracing::warn!(%error, segment = open.start, "room was not given back");
+        }
+    }
+
     fn let_go_behind(&mut self, start: u64) {
         let (place, sealed) = (&self.place, &mut self.sealed);
         let Some(old) = sealed.sealed(start, place.segment_bytes, Instant::now()) else { return };
@@ -356,42 +368,5 @@ impl Open {
             index.apply(*record);
         }
         Ok(())
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-    use crate::store::{
-        disk::RealDisk,
-        limits::{FORGET_BEHIND_BYTES, RECORD_BYTES_MAX},
-    };
-
-    /// A file system of memory has no other copy, and forgets nothing.
-    const IN_MEMORY: i64 = 0x0102_1994;
-
-    /// However slow the disk is, no time passes.
-    #[tokio::test(start_paused = true)]
-    async fn a_copy_as_fast_as_it_goes_takes_no_more_of_the_systems_memory_than_it_may() {
-        // Where this program is there is a disk; where temporary files are there may be none.
-        let program = std::env::current_exe().unwrap();
-        let folder = tempfile::TempDir::new_in(program.parent().unwrap()).unwrap();
-        let file_system = rustix::fs::statfs(folder.path()).unwrap().f_type;
-        assert_ne!(file_system, IN_MEMORY, "{} is to be on a disk", program.display());
-        let segment = FORGET_BEHIND_BYTES / 4;
-        let place = Arc::new(Place::new(Arc::new(RealDisk), folder.path().into(), 7, segment));
-        let mut segments = Segments::new(Arc::clone(&place), None, false);
-        let piece = Rope::from_iter([vec![7; RECORD_BYTES_MAX].into()]);
-        for at in (0..6 * segment).step_by(piece.len()) {
-            segments.write(at, piece.clone(), None, Stamp::from_nanos(1)).unwrap();
-        }
-
-        let is_in_memory = |at: u64| {
-            let file = place.disk.open(&place.data_path(place.start_of(at)), false).unwrap();
-            file.read_cached(&mut [0; 4096], at % segment).unwrap()
-        };
-
-        assert_eq!([0, segment].map(is_in_memory), [false; 2]);
-        assert_eq!([2, 3, 4].map(|n| is_in_memory(n * segment + segment / 2)), [true; 3]);
     }
 }

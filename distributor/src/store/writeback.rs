@@ -34,17 +34,26 @@ impl Fresh {
 
 /// The segments of a stream that were sealed last, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Sealed(VecDeque<(u64, Instant)>);
+pub(super) struct Sealed {
+    last: VecDeque<(u64, Instant)>,
+    is_in_haste: bool,
+}
 
 impl Sealed {
     /// The segment at `start` was sealed: the one whose memory may go.
     pub(super) fn sealed(&mut self, start: u64, segment_bytes: u64, now: Instant) -> Option<u64> {
-        self.0.push_back((start, now));
-        if (self.0.len() as u64 - 1) * segment_bytes < FORGET_BEHIND_BYTES {
+        self.last.push_back((start, now));
+        if (self.last.len() as u64 - 1) * segment_bytes < FORGET_BEHIND_BYTES {
             return None;
         }
-        let (oldest, when) = self.0.pop_front()?;
-        (now.duration_since(when) < FORGET_TIME).then_some(oldest)
+        let (oldest, when) = self.last.pop_front()?;
+        self.is_in_haste = now.duration_since(when) < FORGET_TIME;
+        self.is_in_haste.then_some(oldest)
+    }
+
+    /// Did the last of them come faster than any live stream does?
+    pub(super) fn is_in_haste(&self) -> bool {
+        self.is_in_haste
     }
 }
 
@@ -58,22 +67,24 @@ mod tests {
 
     const SEGMENT: u64 = FORGET_BEHIND_BYTES / 4;
 
-    /// What is let go of when eight segments are sealed, one every `step`.
-    fn let_go(step: Duration) -> Vec<Option<u64>> {
+    /// What is let go of when eight segments are sealed, one every `step`; what it is then said to be.
+    fn let_go(step: Duration) -> (Vec<Option<u64>>, bool) {
         let (mut sealed, begin) = (Sealed::default(), Instant::now());
-        (0..8).map(|n| sealed.sealed(u64::from(n) * SEGMENT, SEGMENT, begin + step * n)).collect()
+        let mut seal = |n| sealed.sealed(u64::from(n) * SEGMENT, SEGMENT, begin + step * n);
+        let gone = (0..8).map(&mut seal).collect();
+        (gone, sealed.is_in_haste())
     }
 
     #[test]
     fn what_comes_as_fast_as_it_goes_is_forgotten_some_segments_later() {
         let gone = let_go(FORGET_TIME / 100);
         let expected = (0..8).map(|n: u64| n.checked_sub(4).map(|n| n * SEGMENT));
-        assert_eq!(gone, expected.collect::<Vec<_>>());
+        assert_eq!(gone, (expected.collect(), true));
     }
 
     #[test]
     fn what_comes_as_a_live_stream_does_is_left_to_the_system() {
-        assert_eq!(let_go(FORGET_TIME / 4), [None; 8]);
+        assert_eq!(let_go(FORGET_TIME / 4), (vec![None; 8], false));
     }
 
     #[test]

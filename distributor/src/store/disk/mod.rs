@@ -64,6 +64,10 @@ pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// Nobody is expected to read these bytes soon: the system begins to bring them to the disk, and forgets
     /// those that are there already. A hint, on which nothing else depends.
     fn let_go(&self, _at: u64, _len: u64) {}
+    /// So much will be written soon: find room for all of it at once, rather than with each write. The file's
+    /// length is as it was. A hint, on which nothing else depends; [`set_len`](Self::set_len) gives back what was
+    /// not used.
+    fn reserve(&self, _len: u64) {}
     /// Cut the file, or extend it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// How long the file is.

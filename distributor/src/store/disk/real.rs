@@ -15,7 +15,7 @@ use std::{
 use rustix::fs::{FlockOperation, OFlags, flock, statvfs};
 #[cfg(target_os = "linux")]
 use rustix::{
-    fs::{Advice, fadvise},
+    fs::{Advice, FallocateFlags, fadvise, fallocate},
     io::{Errno, ReadWriteFlags, preadv2, pwritev, retry_on_intr},
 };
 
@@ -143,6 +143,12 @@ impl DiskFile for File {
     fn let_go(&self, at: u64, len: u64) {
         // A file system that does not take the hint does as it did.
         let _ = fadvise(self, at, std::num::NonZeroU64::new(len), Advice::DontNeed);
+    }
+
+    #[cfg(target_os = "linux")]
+    fn reserve(&self, len: u64) {
+        // A file system that cannot finds room as it did.
+        let _ = fallocate(self, FallocateFlags::KEEP_SIZE, 0, len);
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

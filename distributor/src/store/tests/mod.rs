@@ -5,6 +5,8 @@ mod crash;
 mod damage;
 mod faults;
 mod gather;
+#[cfg(target_os = "linux")]
+mod haste;
 mod joins;
 mod retention;
 mod scale;
