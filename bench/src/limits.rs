@@ -22,6 +22,9 @@ pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Bytes taken from a socket at once: a whole burst of small chunks, or a large one.
 pub const READ_BYTES: usize = 64 << 10;
 
+/// Bytes of a TLS record, at most (RFC 8446, section 5.1).
+pub const TLS_RECORD_BYTES: usize = 16 << 10;
+
 /// Bytes that a consumer of a complete stream asks for at once: enough that asking costs nothing.
 pub const RANGE_BYTES: u64 = 16 << 20;
 

@@ -53,6 +53,8 @@ pub struct Scenario {
     pub durability: Option<String>,
     /// Does the distributor keep a disk copy?
     pub disk: bool,
+    /// What stands between the distributor and its consumers.
+    pub front: Front,
     /// Does every role have a process of its own, whose cost is known, or are all of them threads of one?
     pub roles: Roles,
     /// Processors that the relay may use; 0: all.
@@ -81,6 +83,18 @@ pub enum Roles {
     Processes,
     /// All in the bench's: what they cost is told of all together, as the relay's.
     Threads,
+}
+
+/// What stands before the last distributor, and takes its consumers' connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Front {
+    /// Nothing.
+    None,
+    /// A reverse proxy (nginx).
+    Proxy,
+    /// The same, to which consumers come over TLS.
+    Tls,
 }
 
 /// How a consumer asks.
@@ -115,6 +129,7 @@ impl Default for Scenario {
             ring: None,
             durability: None,
             disk: true,
+            front: Front::None,
             roles: Roles::Processes,
             cores: 0,
             threads: 1,
@@ -123,7 +138,7 @@ impl Default for Scenario {
 }
 
 /// The scenarios that are part of the program, in the order of `bench list`.
-const BUILT_IN: [(&str, &str); 21] = [
+const BUILT_IN: [(&str, &str); 22] = [
     ("thousand", include_str!("../scenarios/thousand.toml")),
     ("hundred", include_str!("../scenarios/hundred.toml")),
     ("small", include_str!("../scenarios/small.toml")),
@@ -143,6 +158,7 @@ const BUILT_IN: [(&str, &str); 21] = [
     ("small-ring", include_str!("../scenarios/small-ring.toml")),
     ("synced", include_str!("../scenarios/synced.toml")),
     ("no-disk", include_str!("../scenarios/no-disk.toml")),
+    ("tls", include_str!("../scenarios/tls.toml")),
     ("slow", include_str!("../scenarios/slow.toml")),
     ("one-core", include_str!("../scenarios/one-core.toml")),
 ];
@@ -249,6 +265,12 @@ impl Scenario {
         }
         if self.delivery != Delivery::Plain && (self.peak || self.slow > 0) {
             bail!("delivery: only plain consumers are slow, or in haste");
+        }
+        if self.front != Front::None && self.delivery != Delivery::Plain {
+            bail!("front: only plain consumers come to what stands before a distributor");
+        }
+        if self.front != Front::None && self.roles == Roles::Threads {
+            bail!("front: a proxy has a process of its own");
         }
         if self.peak && self.streams > 1 {
             bail!("peak = true has one stream: its publisher goes by the consumers of it");

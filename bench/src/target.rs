@@ -3,6 +3,7 @@
 //! | scheme | publisher | consumer |
 //! | --- | --- | --- |
 //! | `http` | one PUT, its body chunk by chunk | one GET |
+//! | `https` | | one GET over TLS, whoever answers |
 //! | `post+http` | one POST for each chunk, over one connection | |
 //! | `each+http` | one POST for each chunk, a connection for each | |
 //! | `icecast` | one PUT with a password and without an end | |
@@ -22,6 +23,8 @@ use serde::{Deserialize, Serialize};
 pub enum Scheme {
     /// A request with a body of HTTP chunks; a GET.
     Http,
+    /// A GET over TLS.
+    Https,
     /// A POST for each chunk.
     Posts,
     /// Likewise, each over a connection of its own.
@@ -34,8 +37,9 @@ pub enum Scheme {
     Tcp,
 }
 
-const SCHEMES: [(&str, Scheme); 6] = [
+const SCHEMES: [(&str, Scheme); 7] = [
     ("http", Scheme::Http),
+    ("https", Scheme::Https),
     ("post+http", Scheme::Posts),
     ("each+http", Scheme::Each),
     ("icecast", Scheme::Icecast),

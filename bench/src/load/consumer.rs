@@ -1,13 +1,14 @@
 //! One plain consumer of a load: its socket, and what it makes of the bytes.
 
-use std::{io::Write, net::TcpStream};
+use std::{io::Write, net::TcpStream, sync::Arc};
 
 use anyhow::{Context, bail};
+use rustls::ClientConfig;
 
-use super::{Receiver, Reply, Report, Window};
+use super::{Receiver, Reply, Report, Window, tls::Tls};
 use crate::{
     breakdown::stages::Arrival,
-    chunk::{Checker, Tally},
+    chunk::{Checker, Chunk, Tally},
     clock::Moment,
     limits::{ROLE_ANSWER, SLOW_ROOM_BYTES},
     target::{Scheme, Target},
@@ -19,6 +20,8 @@ pub(super) struct Consumer {
     /// Where it is traced: by what it is known to whom it asks.
     port: Option<u16>,
     socket: TcpStream,
+    /// What is between the socket and the reply, where something is.
+    tls: Option<Tls>,
     reply: Reply,
     checker: Checker,
     heard: Moment,
@@ -33,16 +36,22 @@ impl Consumer {
         number: usize,
         is_slow: bool,
         is_traced: bool,
+        config: Option<&Arc<ClientConfig>>,
     ) -> anyhow::Result<Self> {
         let mut socket =
             TcpStream::connect(from.address).with_context(|| format!("cannot reach {from}"))?;
         Receiver::prepare(&socket, is_slow.then_some(SLOW_ROOM_BYTES))?;
-        socket.write_all(request(from).as_bytes())?;
+        let request = request(from);
+        let tls = config.map(|config| Tls::open(config, &mut socket, &request)).transpose()?;
+        if tls.is_none() {
+            socket.write_all(request.as_bytes())?;
+        }
         socket.set_nonblocking(true)?;
         let reply = if from.scheme == Scheme::Tcp { Reply::bare() } else { Reply::default() };
         let (checker, heard) = (Checker::default(), Moment::now());
         let port = if is_traced { Some(socket.local_addr()?.port()) } else { None };
-        Ok(Self { number, is_slow, port, socket, reply, checker, heard, has_passed: false })
+        let has_passed = false;
+        Ok(Self { number, is_slow, port, socket, tls, reply, checker, heard, has_passed })
     }
 
     pub(super) const fn socket(&self) -> &TcpStream {
@@ -97,23 +106,22 @@ impl Consumer {
             }
             return self.over();
         }
-        let (checker, has_passed, port) = (&mut self.checker, &mut self.has_passed, self.port);
-        self.reply.take(bytes, |body| {
-            checker.take(body, |chunk| {
-                *has_passed |= window.is_behind(chunk.due);
-                if window.has(chunk.due) {
-                    let at = chunk.due.since(window.from());
-                    report.chunk(chunk.length, at, arrived.since(chunk.due));
-                    report.arrivals.extend(port.map(|port| Arrival {
-                        number: chunk.number,
-                        due: chunk.due.nanos(),
-                        received: Some(arrived.nanos()),
-                        played: Moment::now().nanos(),
-                        port,
-                    }));
-                }
-            });
-        })?;
+        let (reply, checker, port) = (&mut self.reply, &mut self.checker, self.port);
+        let has_passed = &mut self.has_passed;
+        let mut take = |plain: &[u8]| {
+            reply.take(plain, |body| {
+                checker.take(body, |chunk| {
+                    *has_passed |= window.is_behind(chunk.due);
+                    if window.has(chunk.due) {
+                        count(report, chunk, arrived, window, port);
+                    }
+                });
+            })
+        };
+        match &mut self.tls {
+            Some(tls) => tls.take(bytes, take)?,
+            None => take(bytes)?,
+        }
         if self.reply.has_ended() { self.over() } else { Ok(Some(bytes.len())) }
     }
 
@@ -123,6 +131,19 @@ impl Consumer {
         }
         Ok(None)
     }
+}
+
+/// A chunk that counts has arrived.
+fn count(report: &mut Report, chunk: &Chunk, arrived: Moment, window: &Window, port: Option<u16>) {
+    let at = chunk.due.since(window.from());
+    report.chunk(chunk.length, at, arrived.since(chunk.due));
+    report.arrivals.extend(port.map(|port| Arrival {
+        number: chunk.number,
+        due: chunk.due.nanos(),
+        received: Some(arrived.nanos()),
+        played: Moment::now().nanos(),
+        port,
+    }));
 }
 
 fn request(from: &Target) -> String {

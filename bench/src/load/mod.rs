@@ -15,11 +15,15 @@ mod native;
 mod range;
 mod receive;
 mod report;
+mod tls;
 mod window;
 
 mod reply;
 
-use std::thread::{self, ScopedJoinHandle};
+use std::{
+    sync::Arc,
+    thread::{self, ScopedJoinHandle},
+};
 
 use anyhow::{Context, bail};
 use rustix::{
@@ -27,6 +31,7 @@ use rustix::{
     event::epoll::{self, EventFlags},
     fd::OwnedFd,
 };
+use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -43,7 +48,7 @@ use crate::{
     limits::{ASK_AGAIN, CONNECT_AT_ONCE, EVENTS, LOOK_EVERY, READ_BYTES, ROLE_ANSWER, SILENCE},
     publish::Credit,
     scenario::Delivery,
-    target::Target,
+    target::{Scheme, Target},
 };
 
 /// Who is to consume what.
@@ -129,6 +134,8 @@ struct Worker<'a> {
     tell: mpsc::Sender<()>,
     epoll: OwnedFd,
     receiver: Receiver,
+    /// Where they come over TLS.
+    config: Option<Arc<ClientConfig>>,
     consumers: Vec<Option<Consumer>>,
     /// Who is to ask, from when on.
     asking: Vec<(Moment, usize)>,
@@ -147,6 +154,7 @@ impl<'a> Worker<'a> {
             tell,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             receiver: Receiver::new(),
+            config: (load.from.scheme == Scheme::Https).then(tls::config).transpose()?,
             consumers: Vec::new(),
             asking: Vec::new(),
             patience: Moment::now().after(ROLE_ANSWER),
@@ -207,8 +215,9 @@ impl<'a> Worker<'a> {
             let each = self.load.consumers + self.load.slow;
             let from = self.load.from.stream(number / each, self.load.streams);
             let is_slow = self.is_slow(number);
+            let (is_traced, config) = (self.load.is_traced, self.config.as_ref());
             let opened =
-                Consumer::open(&from, number, is_slow, self.load.is_traced).and_then(|consumer| {
+                Consumer::open(&from, number, is_slow, is_traced, config).and_then(|consumer| {
                     // A slow one is read when it is its time, not when something is there.
                     if is_slow {
                         return Ok(consumer);

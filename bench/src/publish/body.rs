@@ -50,6 +50,7 @@ impl Body {
                     .with_context(|| format!("cannot listen on {}", target.address))?,
             ),
             Scheme::Each => Way::Each,
+            Scheme::Https => bail!("{target}: only consumers come over TLS"),
             Scheme::Http | Scheme::Posts | Scheme::Icecast | Scheme::Tcp => {
                 Way::Open(greet(target)?)
             }
@@ -68,7 +69,7 @@ impl Body {
         }
         self.frame.clear();
         match self.target.scheme {
-            Scheme::Http | Scheme::Serve => {
+            Scheme::Http | Scheme::Https | Scheme::Serve => {
                 write!(self.frame, "{:x}\r\n", chunk.length)?;
                 chunk.write_to(&mut self.frame);
                 self.frame.extend_from_slice(b"\r\n");
@@ -170,7 +171,7 @@ fn greet(target: &Target) -> anyhow::Result<TcpStream> {
             "PUT {path} HTTP/1.1\r\nHost: {address}\r\n{user}Content-Type: audio/mpeg\r\n\
              Expect: 100-continue\r\n\r\n"
         ),
-        Scheme::Posts | Scheme::Each | Scheme::Serve => String::new(),
+        Scheme::Posts | Scheme::Each | Scheme::Serve | Scheme::Https => String::new(),
     };
     socket.write_all(head.as_bytes())?;
     if target.scheme == Scheme::Icecast {

@@ -3,6 +3,7 @@
 //! A relay that runs is no more than two places, one to publish to and one to consume from, and the
 //! processes that it costs.
 
+mod front;
 mod own;
 mod peer;
 mod peers;
@@ -17,7 +18,7 @@ use crate::{
     document::version_of,
     limits::VARNISH_CONSUMERS_MAX,
     role::Role,
-    scenario::{Delivery, Publish, Roles, Scenario},
+    scenario::{Delivery, Front, Publish, Roles, Scenario},
     target::Target,
     usage::Usage,
 };
@@ -153,7 +154,8 @@ impl Relay {
             return scenario.peak && scenario.disk && scenario.hops == 1;
         }
         // Varnish has a thread for each consumer, and comes for one stream.
-        if scenario.publish != Publish::Body || scenario.delivery != Delivery::Plain {
+        let is_plain = scenario.delivery == Delivery::Plain && scenario.front == Front::None;
+        if scenario.publish != Publish::Body || !is_plain {
             return matches!(self, Self::Distributor | Self::Program { .. });
         }
         let too_many = scenario.consumers > VARNISH_CONSUMERS_MAX || scenario.streams > 1;
@@ -174,8 +176,10 @@ impl Relay {
             Self::Floor(threads) => own::floor(*threads, scenario),
             Self::FloorDisk => own::floor_with_copy(scenario),
             Self::Fanout => own::fanout(scenario),
-            Self::Distributor => own::distributors(scenario, Own::Role),
-            Self::Program { path, .. } => own::distributors(scenario, Own::Program(path)),
+            Self::Distributor => own::distributors(scenario, Own::Role)
+                .and_then(|running| front::put_before(running, scenario)),
+            Self::Program { path, .. } => own::distributors(scenario, Own::Program(path))
+                .and_then(|running| front::put_before(running, scenario)),
             Self::Icecast => peers::ICECAST.start(scenario),
             Self::Nchan => peers::NCHAN.start(scenario),
             Self::Varnish => peers::VARNISH.start(scenario),
@@ -251,6 +255,9 @@ impl Running {
 ///
 /// It does not start.
 pub fn traced(scenario: &Scenario) -> anyhow::Result<Running> {
+    if scenario.front != Front::None {
+        bail!("front: the way of a chunk is not told by what stands before a distributor");
+    }
     own::distributors(scenario, Own::Traced).context("cannot start a distributor")
 }
 

@@ -53,7 +53,7 @@ pub(super) struct Place<'a> {
     pub(super) folder: &'a Path,
     /// Where it listens.
     pub(super) address: SocketAddr,
-    /// Where a publisher listens whom it comes to.
+    /// Where a publisher or a distributor listens to whom it comes.
     pub(super) publisher: SocketAddr,
     pub(super) scenario: &'a Scenario,
     /// Are we root?
@@ -88,13 +88,27 @@ impl Peer {
 
     /// Start it, and wait until it listens.
     pub(super) fn start(&self, scenario: &Scenario) -> anyhow::Result<Running> {
+        self.start_before(scenario, None, &[])
+    }
+
+    /// Likewise before who listens at `publisher`, with these files beside its configuration.
+    pub(super) fn start_before(
+        &self,
+        scenario: &Scenario,
+        publisher: Option<SocketAddr>,
+        files: &[(&str, String)],
+    ) -> anyhow::Result<Running> {
         let program = self.find().map_err(anyhow::Error::msg)?;
         let folder = TempDir::new().context("no folder for its configuration")?;
-        let (address, publisher) = free_ports()?;
+        let (address, free) = free_ports()?;
+        let publisher = publisher.unwrap_or(free);
         let is_root = rustix::process::geteuid().is_root();
         let place = Place { folder: folder.path(), address, publisher, scenario, is_root };
         let config = folder.path().join(self.file);
         fs::write(&config, (self.config)(&place)).context("cannot write its configuration")?;
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).with_context(|| format!("no {name}"))?;
+        }
         if is_root {
             [folder.path(), &config]
                 .into_iter()

@@ -92,9 +92,53 @@ pub(super) const STATIC: Peer = Peer {
     },
 };
 
+/// nginx before a distributor, as what is live needs it.
+pub(super) const PROXY: Peer = Peer {
+    program: "nginx",
+    beside: &["/usr/sbin"],
+    needs: None,
+    package: "nginx",
+    steps_down: true,
+    file: "nginx.conf",
+    config: |place| proxy(place, &format!("listen {} backlog=4096;\n", place.address)),
+    arguments: nginx_arguments,
+    urls: |Place { address, publisher, .. }| {
+        (format!("http://{publisher}{PATH}"), format!("http://{address}{PATH}"))
+    },
+};
+
+/// The certificate that it shows, and the key to it.
+pub(super) const CERTIFICATE: [&str; 2] = ["certificate.pem", "key.pem"];
+
+/// The same, with TLS.
+pub(super) const TLS: Peer = Peer {
+    config: |place| {
+        let [certificate, key] = CERTIFICATE.map(|name| place.file(name));
+        let listen = format!(
+            "listen {} ssl backlog=4096;\nssl_certificate {certificate};\nssl_certificate_key {key};\n",
+            place.address,
+        );
+        proxy(place, &listen)
+    },
+    urls: |Place { address, publisher, .. }| {
+        (format!("http://{publisher}{PATH}"), format!("https://{address}{PATH}"))
+    },
+    ..PROXY
+};
+
+fn proxy(place: &Place<'_>, listen: &str) -> String {
+    let (head, http) = nginx(place);
+    format!(
+        "{head}http {{\n{http}server {{\n{listen}location / {{ proxy_pass http://{};\n\
+         proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off;\n\
+         proxy_read_timeout 1h; }}\n}}\n}}\n",
+        place.publisher,
+    )
+}
+
 /// What every nginx of ours begins with, and what its `http` does.
 fn nginx(place: &Place<'_>) -> (String, String) {
-    let (folder, connections) = (place.folder.display(), place.connections() + 512);
+    let (folder, connections) = (place.folder.display(), 2 * place.connections() + 512);
     let user = if place.is_root { "user nobody nogroup;\n" } else { "" };
     let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("{name}_temp_path {folder}/{name};\n"))

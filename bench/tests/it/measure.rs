@@ -81,6 +81,18 @@ fn variants_of_a_scenario_take_turns() {
 }
 
 #[test]
+fn consumers_behind_a_proxy_and_over_tls_see_every_chunk_too() {
+    let settings = "--set consumers=5 --seconds 1";
+    let (figures, _) = figures(&words(&format!("sweep tls front=none,proxy,tls {settings}")));
+    let runs = figures["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 3);
+    runs.iter().for_each(|run| is_whole(run, 5));
+    // What stands before the distributor is part of what is paid.
+    let threads = |run: &Value| run["measured"]["relay"]["threads"].as_u64().unwrap();
+    assert!(runs[1..].iter().all(|run| threads(run) > threads(&runs[0])), "{runs:?}");
+}
+
+#[test]
 fn all_roles_in_one_process_see_every_chunk_too() {
     let settings = "--set roles=threads --set consumers=3 --seconds 1";
     let (figures, _) = figures(&words(&format!("sweep cascade hops=1,2 {settings}")));
