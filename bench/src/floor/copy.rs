@@ -84,7 +84,9 @@ impl Copy {
 
     /// There is no more.
     fn end(&mut self) -> io::Result<()> {
-        self.write()?;
+        if self.waiting > 0 {
+            self.write()?;
+        }
         self.file.take().map_or(Ok(()), |file| file.sync_data())
     }
 
@@ -148,10 +150,20 @@ mod tests {
 
     use super::*;
 
+    const FILE: usize = 16 << 20;
+
     #[test]
     fn the_files_one_after_the_other_are_the_stream() {
+        is_kept(FILE + COPY_WRITE_BYTES + 12_345, 2);
+    }
+
+    #[test]
+    fn a_stream_that_fills_its_file_has_no_other() {
+        is_kept(FILE, 1);
+    }
+
+    fn is_kept(length: usize, file_count: usize) {
         let folder = tempfile::TempDir::new().unwrap();
-        let length = usize::try_from(COPY_FILE_BYTES).unwrap() + COPY_WRITE_BYTES + 12_345;
         let stream: Bytes = (0..length).map(|at| (at % 251) as u8).collect();
         let mut copy = Copy::new(folder.path().join("7"));
         for piece in stream.chunks(77_777) {
@@ -162,7 +174,7 @@ mod tests {
         let files = fs::read_dir(folder.path()).unwrap();
         let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
         paths.sort();
-        assert_eq!(paths.len(), 2);
+        assert_eq!(paths.len(), file_count);
         assert!(paths.iter().flat_map(|path| fs::read(path).unwrap()).eq(stream));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{IpAddr, TcpStream},
+    net::TcpStream,
     sync::Arc,
 };
 
@@ -42,7 +42,7 @@ impl Tls {
         socket: &mut TcpStream,
         request: &str,
     ) -> anyhow::Result<Self> {
-        let name = ServerName::from(IpAddr::from([127, 0, 0, 1]));
+        let name = ServerName::from(socket.peer_addr()?.ip());
         let mut connection = ClientConnection::new(Arc::clone(config), name)?;
         socket.set_read_timeout(Some(ROLE_ANSWER))?;
         while connection.is_handshaking() {

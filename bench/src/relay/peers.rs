@@ -138,6 +138,7 @@ fn proxy(place: &Place<'_>, listen: &str) -> String {
 
 /// What every nginx of ours begins with, and what its `http` does.
 fn nginx(place: &Place<'_>) -> (String, String) {
+    // A proxy has two for each.
     let (folder, connections) = (place.folder.display(), 2 * place.connections() + 512);
     let user = if place.is_root { "user nobody nogroup;\n" } else { "" };
     let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]

@@ -279,10 +279,10 @@ impl Segments {
     }
 
     /// The segment at `start` is sealed and on the disk: an older one may leave the system's memory.
-    /// A stream's last segment, in haste, was given more room than it needs.
+    /// A stream's last segment may have been given more room than it needs.
     fn give_back_surplus(&self, open: &Open, whole: ByteRange) {
-        let is_surplus = whole.len() < self.place.segment_bytes && self.sealed.is_in_haste();
-        if is_surplus && let Err(error) = open.data.set_len(whole.len()) {
+        let is_last = whole.len() < self.place.segment_bytes;
+        if is_last && let Err(error) = open.data.set_len(whole.len()) {
             tracing::warn!(%error, segment = open.start, "room was not given back");
         }
     }

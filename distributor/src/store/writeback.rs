@@ -8,7 +8,8 @@
 //!
 //! Left to itself the system begins after seconds, and whoever seals a segment waits for all of it. And a stream
 //! that is copied here as fast as it goes would take the memory of what viewers look at, page after page; on a
-//! virtual machine whose host has yet to find those pages that costs more than all the rest of storing them.
+//! virtual machine whose host has yet to find those pages that costs more than all the rest of storing them. Such a
+//! stream has room on the disk for a whole segment at once, too.
 
 use std::collections::VecDeque;
 

@@ -3,12 +3,13 @@
 use std::{os::unix::fs::MetadataExt, sync::Arc};
 
 use freshet_protocol::Stamp;
+use tokio::time::advance;
 
 use crate::{
     rope::Rope,
     store::{
         disk::RealDisk,
-        limits::{FORGET_BEHIND_BYTES, RECORD_BYTES_MAX},
+        limits::{FORGET_BEHIND_BYTES, FORGET_TIME, RECORD_BYTES_MAX},
         place::Place,
         segment::Segments,
     },
@@ -67,4 +68,19 @@ async fn it_has_room_for_a_whole_segment_at_once_and_gives_back_what_it_does_not
 
     segments.complete(end, Stamp::from_nanos(2));
     assert!(of_disk() < SEGMENT / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_gives_back_what_it_does_not_need_when_it_is_in_haste_no_more() {
+    let (_folder, mut segments) = on_disk();
+    let (start, piece) = (6 * SEGMENT, RECORD_BYTES_MAX as u64);
+    write(&mut segments, 0, 5 * SEGMENT + piece);
+    // Opened in haste; what is before it is filled at leisure.
+    write(&mut segments, start, start + piece);
+    advance(2 * FORGET_TIME).await;
+    write(&mut segments, 5 * SEGMENT + piece, start);
+    segments.complete(start + piece, Stamp::from_nanos(2));
+
+    let file = std::fs::metadata(segments.place.data_path(start)).unwrap();
+    assert!(file.blocks() * 512 < SEGMENT / 2);
 }
